@@ -1,0 +1,51 @@
+# Tallystick: `make demo` runs one Universal Cart order end to end, `make test` runs all tests.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+TEST ?= tests
+
+.PHONY: help demo serve test check format lock clean
+
+help:
+	@echo 'make demo    set everything up and play the story: money in, one cart, payouts, audited books'
+	@echo 'make test    set everything up and run every test   (one part: make test TEST=tests/ledger)'
+	@echo 'make serve   database, enclave, worker, API and sandbox bank, until Ctrl-C'
+	@echo 'make check   format, lint, types, imports'
+	@echo 'make format  let ruff mend what it can'
+	@echo 'make lock    pin the dependencies anew (needs uv)'
+	@echo 'make clean   remove the environment and every file that running left behind'
+
+demo:
+	@bin/setup softhsm2
+	@.venv/bin/tallystick demo
+
+serve:
+	@bin/setup softhsm2
+	@.venv/bin/tallystick serve
+
+test:
+	@bin/setup softhsm2 hledger
+	@echo 'one part alone: make test TEST=tests/ledger   one test: make test TEST=tests/ledger/test_split.py'
+	@.venv/bin/python -m pytest $(TEST)
+
+check:
+	@bin/setup
+	@.venv/bin/ruff format --check .
+	@.venv/bin/ruff check .
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports
+
+format:
+	@bin/setup
+	@.venv/bin/ruff check --fix .
+	@.venv/bin/ruff format .
+
+lock:
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		pyproject.toml -o requirements/run.lock
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		pyproject.toml --extra dev -c requirements/run.lock -o requirements/dev.lock
+
+clean:
+	@if [ -x .venv/bin/tallystick ]; then .venv/bin/tallystick stop || true; fi
+	rm -rf .venv .tallystick build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
