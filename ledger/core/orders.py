@@ -1,0 +1,220 @@
+"""What callers ask for, as the gate screens it and the flows carry it out: one frozen value an order.
+
+An order says everything that matters about itself: its canonical text is what a clearance is bound to, so that
+no field can change between the screening and the movement of money. Units: minor units.
+"""
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import ClassVar
+
+from ledger.core.canonical import Canonical, canonical_text
+from ledger.core.ids import AccountId, CheckoutId, PartyId, PayoutId, ProgrammeId, RefundId
+from ledger.core.money import Split
+
+
+class OrderKind(StrEnum):
+    """What an order asks for."""
+
+    ONBOARD = "onboard"
+    DEPOSIT = "deposit"
+    CHECKOUT = "checkout"
+    CAPTURE = "capture"
+    REFUND = "refund"
+    PAYOUT = "payout"
+    SWEEP = "sweep"
+
+
+class Role(StrEnum):
+    """What a party is to the programme."""
+
+    CUSTOMER = "customer"
+    MERCHANT = "merchant"
+    CREATOR = "creator"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OnboardOrder:
+    """Take a party into the programme. `payout_*` is the account at a bank where it is paid out."""
+
+    kind: ClassVar[OrderKind] = OrderKind.ONBOARD
+    party_id: PartyId
+    programme_id: ProgrammeId
+    role: Role
+    name: str
+    reference: str
+    payout_name: str | None
+    payout_iban: str | None
+    commission_bps: int | None
+
+    @property
+    def id(self) -> str:
+        """The id of what is ordered."""
+        return self.party_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DepositOrder:
+    """Release money that has arrived from suspense to the account it was sent to."""
+
+    kind: ClassVar[OrderKind] = OrderKind.DEPOSIT
+    deposit_id: str
+    programme_id: ProgrammeId
+    account_id: AccountId
+    amount_minor: int
+    currency: str
+    debtor_name: str
+    debtor_iban: str
+
+    @property
+    def id(self) -> str:
+        """The id of what is ordered."""
+        return self.deposit_id
+
+
+class CaptureMode(StrEnum):
+    """When a line is meant to be captured."""
+
+    NOW = "now"
+    LATER = "later"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One line of a cart: what one seller sells, and who shares in it."""
+
+    reference: str
+    seller_id: PartyId
+    quantity: int
+    unit_minor: int
+    amount_minor: int
+    splits: tuple[Split, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckoutOrder:
+    """Authorise a cart over many sellers in one go: one hold on the payer's wallet."""
+
+    kind: ClassVar[OrderKind] = OrderKind.CHECKOUT
+    checkout_id: CheckoutId
+    programme_id: ProgrammeId
+    payer_id: PartyId
+    reference: str
+    currency: str
+    amount_minor: int
+    lines: tuple[Line, ...]
+    expires_at: datetime
+
+    @property
+    def id(self) -> str:
+        """The id of what is ordered."""
+        return self.checkout_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineAmount:
+    """A part of one line of a checkout. `final` closes the line to further captures."""
+
+    line: str
+    amount_minor: int
+    final: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaptureOrder:
+    """Take authorised money for some lines of a checkout."""
+
+    kind: ClassVar[OrderKind] = OrderKind.CAPTURE
+    capture_id: str
+    programme_id: ProgrammeId
+    checkout_id: CheckoutId
+    lines: tuple[LineAmount, ...]
+
+    @property
+    def id(self) -> str:
+        """The id of what is ordered."""
+        return self.capture_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefundOrder:
+    """Give captured money back to the payer, taken from everyone who shared in it."""
+
+    kind: ClassVar[OrderKind] = OrderKind.REFUND
+    refund_id: RefundId
+    programme_id: ProgrammeId
+    checkout_id: CheckoutId
+    lines: tuple[LineAmount, ...]
+
+    @property
+    def id(self) -> str:
+        """The id of what is ordered."""
+        return self.refund_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PayoutOrder:
+    """Pay a party's balance out to its account at another bank."""
+
+    kind: ClassVar[OrderKind] = OrderKind.PAYOUT
+    payout_id: PayoutId
+    programme_id: ProgrammeId
+    party_id: PartyId
+    account_id: AccountId
+    reference: str
+    rail: str
+    amount_minor: int
+    currency: str
+    creditor_name: str
+    creditor_iban: str
+    remittance: str
+
+    @property
+    def id(self) -> str:
+        """The id of what is ordered."""
+        return self.payout_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepOrder:
+    """Move the programme's own money out of the safeguarding account into its operating account."""
+
+    kind: ClassVar[OrderKind] = OrderKind.SWEEP
+    payout_id: PayoutId
+    programme_id: ProgrammeId
+    account_id: AccountId
+    reference: str
+    rail: str
+    amount_minor: int
+    currency: str
+    creditor_name: str
+    creditor_iban: str
+    remittance: str
+
+    @property
+    def id(self) -> str:
+        """The id of what is ordered."""
+        return self.payout_id
+
+
+Order = OnboardOrder | DepositOrder | CheckoutOrder | CaptureOrder | RefundOrder | PayoutOrder | SweepOrder
+
+
+def order_text(order: Order) -> str:
+    """The canonical text of an order, with its kind: what a clearance is bound to."""
+    return canonical_text({"order": order.kind.value} | {key: _plain(value) for key, value in asdict(order).items()})
+
+
+def _plain(value: object) -> Canonical:
+    match value:
+        case datetime():
+            return value.isoformat()
+        case tuple() | list():
+            return [_plain(item) for item in value]
+        case dict():
+            return {str(key): _plain(item) for key, item in value.items()}
+        case None | str() | int():
+            return value
+        case _:
+            raise TypeError(f"an order may not hold a {type(value).__name__}")

@@ -1,0 +1,57 @@
+"""Many rows in one statement: arrays go over once, `unnest` makes rows of them."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+
+from ledger.store.tx import Tx
+
+
+def insert_rows(tx: Tx, table: sa.Table, rows: Sequence[Mapping[str, Any]], *, ignore_conflicts: bool = False) -> int:
+    """Inserts rows that all name the same columns; says how many went in."""
+    if not rows:
+        return 0
+    names = list(rows[0])
+    source = _source(table, names, rows)
+    statement = postgresql.insert(table).from_select(names, sa.select(*(source.c[name] for name in names)))
+    if ignore_conflicts:
+        statement = statement.on_conflict_do_nothing()
+    return tx.run(statement)
+
+
+def update_rows(tx: Tx, table: sa.Table, keys: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> int:
+    """Sets every column that the rows name, in the rows that their key columns find; says how many were found."""
+    if not rows:
+        return 0
+    names = list(rows[0])
+    source = _source(table, names, rows)
+    found = sa.and_(*(table.c[key] == source.c[key] for key in keys))
+    changes = {name: source.c[name] for name in names if name not in keys}
+    return tx.run(sa.update(table).where(found).values(changes))
+
+
+def _source(table: sa.Table, names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> sa.Subquery:
+    """The rows as a table expression. JSON travels as text, because arrays of JSON have no cheap form."""
+    arrays = [_array(table.c[name], [row[name] for row in rows]) for name in names]
+    travel = [sa.column(name, sa.Text() if _is_json(table.c[name]) else table.c[name].type) for name in names]
+    given = sa.func.unnest(*arrays).table_valued(*travel, name="sent").render_derived()
+    return sa.select(*(_arrived(table.c[name], given.c[name]) for name in names)).subquery("given")
+
+
+def _is_json(column: sa.Column[Any]) -> bool:
+    return isinstance(column.type, JSONB)
+
+
+def _arrived(column: sa.Column[Any], given: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    return (sa.cast(given, JSONB) if _is_json(column) else given).label(column.name)
+
+
+def _array(column: sa.Column[Any], values: Sequence[Any]) -> sa.ColumnElement[Any]:
+    if _is_json(column):
+        values = [None if value is None else json.dumps(value) for value in values]
+    kind = ARRAY(sa.Text() if _is_json(column) else column.type)
+    return sa.cast(sa.bindparam(None, list(values), type_=kind), kind)

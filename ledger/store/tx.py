@@ -1,0 +1,35 @@
+"""One database transaction, with its one `now` and its source of ids. Opened and committed by the caller only."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from ledger.core.ids import to_text, uuid7
+
+
+@dataclass(frozen=True, slots=True)
+class Tx:
+    """A transaction in progress. `now` is the programme's business time, the same for all that it does."""
+
+    connection: sa.Connection
+    now: datetime
+    random_bytes: Callable[[int], bytes]
+
+    def new_id(self, prefix: str) -> str:
+        """A new id of one kind, never used before."""
+        return to_text(prefix, uuid7(int(self.now.timestamp() * 1000), self.random_bytes(10)))
+
+    def rows(self, statement: sa.Executable, parameters: Mapping[str, Any] | None = None) -> Sequence[sa.RowMapping]:
+        """All rows of a statement, by column name."""
+        return self.connection.execute(statement, parameters or {}).mappings().all()
+
+    def row(self, statement: sa.Executable, parameters: Mapping[str, Any] | None = None) -> sa.RowMapping | None:
+        """The one row of a statement, or None."""
+        return self.connection.execute(statement, parameters or {}).mappings().one_or_none()
+
+    def run(self, statement: sa.Executable, parameters: Mapping[str, Any] | None = None) -> int:
+        """Runs a statement that returns nothing; says how many rows it touched."""
+        return self.connection.execute(statement, parameters or {}).rowcount

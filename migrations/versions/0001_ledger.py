@@ -1,0 +1,69 @@
+"""The book, the stories of money, the gate's records, reconciliation and evidence; and who may touch what.
+
+Roles are made when missing: `tallystick_app` writes facts and keeps projections, `tallystick_enclave` sees the
+payouts that it is asked to sign and nothing else, `tallystick_auditor` reads.
+"""
+
+from pathlib import Path
+
+from alembic import op
+from procrastinate.schema import SchemaManager
+
+revision = "0001"
+down_revision = None
+
+# What the application may change in place: projections and states, never facts. None means every column.
+CHANGEABLE: dict[str, tuple[str, ...] | None] = {
+    "accounts": ("status", "debits_minor", "credits_minor", "held_minor", "version", "recorded_at"),
+    "holds": ("captured_minor", "released_minor"),
+    "parties": ("status",),
+    "authentications": ("failures", "state", "answered_at"),
+    "notices": ("processed_at",),
+    "virtual_ibans": ("state", "iban", "bank_id"),
+    "deposits": ("state",),
+    "checkouts": ("state", "hold_id"),
+    "checkout_lines": ("captured_minor", "refunded_minor", "final"),
+    "payouts": ("state",),
+    "attempts": (
+        "request_body",
+        "signature",
+        "sent_at",
+        "outcome",
+        "cause",
+        "bank_references",
+        "answered_at",
+    ),
+    "statement_requests": ("state", "detail"),
+    "breaks": ("state", "closed_at"),
+    "exports": ("state", "directory", "detail"),
+    "idempotency_keys": ("status", "body"),
+    "test_clock": None,
+}
+ROLES = ("tallystick_app", "tallystick_enclave", "tallystick_auditor")
+
+
+def upgrade() -> None:
+    """Makes the schema, the job queue's schema, and the grants."""
+    run = op.get_bind().exec_driver_sql
+    for role in ROLES:
+        run(
+            f"DO $$ BEGIN CREATE ROLE {role} LOGIN; "
+            "EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$"
+        )
+    for statements in (Path(__file__).with_suffix(".sql").read_text(), SchemaManager.get_schema()):
+        run(statements.replace("%", "%%"))
+    run("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+    run("GRANT USAGE ON SCHEMA public TO tallystick_app, tallystick_enclave, tallystick_auditor")
+    run("GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA public TO tallystick_app")
+    run("GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO tallystick_app")
+    run("GRANT DELETE ON idempotency_keys TO tallystick_app")
+    for table, columns in CHANGEABLE.items():
+        listed = f" ({', '.join(columns)})" if columns else ""
+        run(f"GRANT UPDATE{listed} ON {table} TO tallystick_app")
+    for (table,) in run(
+        "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename LIKE 'procrastinate%%'"
+    ).all():
+        run(f"GRANT UPDATE, DELETE ON {table} TO tallystick_app")
+    run("GRANT SELECT ON enclave_payouts TO tallystick_enclave")
+    run("GRANT SELECT ON ALL TABLES IN SCHEMA public TO tallystick_auditor")
+    run("REVOKE SELECT ON clients, idempotency_keys FROM tallystick_auditor")

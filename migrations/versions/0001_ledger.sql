@@ -1,0 +1,510 @@
+-- The first schema. Facts are inserted, never updated or deleted: grants and triggers both see to it.
+-- Amounts are BIGINT minor units; ids are UUIDs (their text form carries the prefix of their kind).
+
+-- Who, and under which licence --------------------------------------------------------------------------
+
+CREATE TABLE programmes (
+    id uuid PRIMARY KEY,
+    name text NOT NULL UNIQUE CHECK (name ~ '^[a-z0-9][a-z0-9-]{1,62}$'),
+    legal_name text NOT NULL,
+    bank_connection text NOT NULL,
+    safeguarding_bank_id text NOT NULL,
+    safeguarding_iban text NOT NULL,
+    operating_bank_id text NOT NULL,
+    operating_iban text NOT NULL,
+    currency text NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
+    created_at timestamptz NOT NULL
+);
+
+CREATE TABLE clients (
+    id text PRIMARY KEY,
+    programme_id uuid REFERENCES programmes,
+    secret_digest bytea NOT NULL CHECK (length(secret_digest) = 32),
+    scopes text[] NOT NULL,
+    created_at timestamptz NOT NULL
+);
+
+CREATE TABLE parties (
+    id uuid PRIMARY KEY,
+    programme_id uuid NOT NULL REFERENCES programmes,
+    role text NOT NULL CHECK (role IN ('customer', 'merchant', 'creator')),
+    name text NOT NULL CHECK (length(name) BETWEEN 1 AND 140),
+    reference text NOT NULL,
+    status text NOT NULL CHECK (status IN ('active', 'held')),
+    payout_name text,
+    payout_iban text,
+    commission_bps int CHECK (commission_bps BETWEEN 0 AND 10000),
+    created_at timestamptz NOT NULL,
+    UNIQUE (programme_id, reference)
+);
+
+CREATE TABLE authenticators (
+    id uuid PRIMARY KEY,
+    programme_id uuid NOT NULL REFERENCES programmes,
+    party_id uuid NOT NULL REFERENCES parties,
+    public_key_pem text NOT NULL,
+    created_at timestamptz NOT NULL
+);
+
+-- The gate's records --------------------------------------------------------------------------------------
+
+CREATE TABLE clearances (
+    id uuid PRIMARY KEY,
+    programme_id uuid NOT NULL REFERENCES programmes,
+    order_kind text NOT NULL,
+    order_canonical text NOT NULL,
+    order_digest bytea NOT NULL UNIQUE CHECK (length(order_digest) = 32),
+    decision jsonb NOT NULL,
+    redeemed_at timestamptz NOT NULL,
+    CHECK (sha256(convert_to(order_canonical, 'UTF8')) = order_digest)
+);
+
+CREATE TABLE cases (
+    id uuid PRIMARY KEY,
+    programme_id uuid NOT NULL REFERENCES programmes,
+    order_kind text NOT NULL,
+    order_canonical text NOT NULL,
+    outcome text NOT NULL CHECK (outcome IN ('held', 'refused')),
+    findings jsonb NOT NULL,
+    inputs jsonb NOT NULL,
+    opened_at timestamptz NOT NULL
+);
+CREATE INDEX cases_by_programme ON cases (programme_id, id);
+
+CREATE TABLE sanctions_lists (
+    id uuid PRIMARY KEY,
+    programme_id uuid NOT NULL REFERENCES programmes,
+    name text NOT NULL,
+    content_digest bytea NOT NULL,
+    legal_basis text NOT NULL,
+    loaded_at timestamptz NOT NULL,
+    UNIQUE (programme_id, name, content_digest)
+);
+
+CREATE TABLE sanctions_names (
+    list_id uuid NOT NULL REFERENCES sanctions_lists,
+    entry text NOT NULL,
+    name text NOT NULL,
+    PRIMARY KEY (list_id, entry, name)
+);
+
+CREATE TABLE authentications (
+    id uuid PRIMARY KEY,
+    programme_id uuid NOT NULL REFERENCES programmes,
+    party_id uuid NOT NULL REFERENCES parties,
+    subject_id text NOT NULL UNIQUE,
+    challenge text NOT NULL,
+    failures int NOT NULL DEFAULT 0 CHECK (failures BETWEEN 0 AND 5),
+    state text NOT NULL CHECK (state IN ('asked', 'answered', 'locked')),
+    expires_at timestamptz NOT NULL,
+    asked_at timestamptz NOT NULL,
+    answered_at timestamptz
+);
+
+-- What banks tell us ----------------------------------------------------------------------------------------
+
+CREATE TABLE notices (
+    id uuid PRIMARY KEY,
+    bank_connection text NOT NULL,
+    source text NOT NULL CHECK (source IN ('webhook', 'status', 'statement')),
+    key text NOT NULL,
+    type text NOT NULL,
+    body bytea NOT NULL,
+    received_at timestamptz NOT NULL,
+    processed_at timestamptz,
+    UNIQUE (bank_connection, key)
+);
+
+-- The book --------------------------------------------------------------------------------------------------
+
+CREATE TABLE accounts (
+    id uuid PRIMARY KEY,
+    programme_id uuid NOT NULL REFERENCES programmes,
+    code text NOT NULL,
+    party_id uuid REFERENCES parties,
+    currency text NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
+    class text NOT NULL CHECK (class IN ('asset', 'liability', 'income', 'expense', 'equity')),
+    side text NOT NULL CHECK (side = CASE WHEN class IN ('asset', 'expense') THEN 'debit' ELSE 'credit' END),
+    pool text,
+    status text NOT NULL CHECK (status IN ('open', 'frozen', 'closed')),
+    min_available_minor bigint,
+    max_balance_minor bigint,
+    debits_minor bigint NOT NULL CHECK (debits_minor >= 0),
+    credits_minor bigint NOT NULL CHECK (credits_minor >= 0),
+    held_minor bigint NOT NULL CHECK (held_minor >= 0),
+    version bigint NOT NULL CHECK (version >= 0),
+    recorded_at timestamptz NOT NULL,
+    opened_at timestamptz NOT NULL,
+    UNIQUE NULLS NOT DISTINCT (programme_id, code, party_id, currency),
+    -- Customer money is always tagged with its safeguarding pool.
+    CHECK (pool IS NOT NULL OR class <> 'liability' OR code = 'tax_payable'),
+    -- A bug in Python cannot overdraw an account or pass its cap.
+    CONSTRAINT accounts_min_available CHECK (
+        (CASE side WHEN 'debit' THEN debits_minor - credits_minor ELSE credits_minor - debits_minor END)
+        - held_minor >= min_available_minor
+    ),
+    CONSTRAINT accounts_max_balance CHECK (
+        (CASE side WHEN 'debit' THEN debits_minor - credits_minor ELSE credits_minor - debits_minor END)
+        <= max_balance_minor
+    )
+) WITH (fillfactor = 50);
+
+CREATE TABLE transfers (
+    id uuid PRIMARY KEY,
+    programme_id uuid NOT NULL REFERENCES programmes,
+    kind text NOT NULL CHECK (kind IN ('post', 'hold', 'capture', 'release', 'reverse')),
+    content_digest bytea NOT NULL CHECK (length(content_digest) = 32),
+    reference text NOT NULL,
+    hold_id uuid REFERENCES transfers,
+    reverses_id uuid UNIQUE REFERENCES transfers,
+    clearance_id uuid REFERENCES clearances,
+    notice_id uuid REFERENCES notices,
+    effective_at timestamptz NOT NULL,
+    recorded_at timestamptz NOT NULL,
+    metadata jsonb NOT NULL,
+    xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    -- No money moves without a redeemed clearance, or a bank's word that it already has. Giving a hold back needs neither.
+    CONSTRAINT transfers_authority CHECK (
+        num_nonnulls(clearance_id, notice_id) = 1 OR (kind = 'release' AND num_nonnulls(clearance_id, notice_id) = 0)
+    ),
+    CHECK ((kind IN ('capture', 'release')) = (hold_id IS NOT NULL)),
+    CHECK ((kind = 'reverse') = (reverses_id IS NOT NULL))
+);
+CREATE INDEX transfers_by_programme ON transfers (programme_id, xid, id);
+
+CREATE TABLE entries (
+    account_id uuid NOT NULL REFERENCES accounts,
+    version bigint NOT NULL CHECK (version > 0),
+    transfer_id uuid NOT NULL REFERENCES transfers,
+    leg smallint NOT NULL,
+    movement text NOT NULL CHECK (movement IN ('debit', 'credit', 'hold', 'release')),
+    amount_minor bigint NOT NULL CHECK (amount_minor > 0),
+    debits_after_minor bigint NOT NULL,
+    credits_after_minor bigint NOT NULL,
+    held_after_minor bigint NOT NULL CHECK (held_after_minor >= 0),
+    effective_at timestamptz NOT NULL,
+    recorded_at timestamptz NOT NULL,
+    PRIMARY KEY (account_id, version),
+    CHECK ((leg = 0) = (movement IN ('hold', 'release')))
+);
+CREATE INDEX entries_by_transfer ON entries (transfer_id);
+
+CREATE TABLE holds (
+    transfer_id uuid PRIMARY KEY REFERENCES transfers,
+    programme_id uuid NOT NULL REFERENCES programmes,
+    account_id uuid NOT NULL REFERENCES accounts,
+    amount_minor bigint NOT NULL CHECK (amount_minor > 0),
+    captured_minor bigint NOT NULL CHECK (captured_minor >= 0),
+    released_minor bigint NOT NULL CHECK (released_minor >= 0),
+    expires_at timestamptz,
+    CHECK (captured_minor + released_minor <= amount_minor)
+);
+CREATE INDEX holds_by_expiry ON holds (expires_at) WHERE captured_minor + released_minor < amount_minor;
+
+-- The stories of money ----------------------------------------------------------------------------------------
+
+CREATE TABLE virtual_ibans (
+    id uuid PRIMARY KEY,
+    programme_id uuid NOT NULL REFERENCES programmes,
+    account_id uuid NOT NULL REFERENCES accounts,
+    state text NOT NULL CHECK (state IN ('requested', 'active', 'failed')),
+    iban text UNIQUE,
+    bank_id text,
+    requested_at timestamptz NOT NULL,
+    CHECK ((state = 'active') = (iban IS NOT NULL))
+);
+
+CREATE TABLE deposits (
+    id uuid PRIMARY KEY,
+    programme_id uuid NOT NULL REFERENCES programmes,
+    account_id uuid NOT NULL REFERENCES accounts,
+    amount_minor bigint NOT NULL CHECK (amount_minor > 0),
+    currency text NOT NULL,
+    debtor_name text NOT NULL,
+    debtor_iban text NOT NULL,
+    transaction_id text NOT NULL,
+    state text NOT NULL CHECK (state IN ('suspended', 'credited')),
+    notice_id uuid NOT NULL REFERENCES notices,
+    received_at timestamptz NOT NULL
+);
+
+CREATE TABLE checkouts (
+    id uuid PRIMARY KEY,
+    programme_id uuid NOT NULL REFERENCES programmes,
+    payer_id uuid NOT NULL REFERENCES parties,
+    reference text NOT NULL,
+    currency text NOT NULL,
+    amount_minor bigint NOT NULL CHECK (amount_minor > 0),
+    state text NOT NULL CHECK (state IN ('requires_authentication', 'authorised', 'closed', 'expired')),
+    hold_id uuid REFERENCES transfers,
+    expires_at timestamptz NOT NULL,
+    created_at timestamptz NOT NULL,
+    UNIQUE (programme_id, reference)
+);
+
+CREATE TABLE checkout_lines (
+    checkout_id uuid NOT NULL REFERENCES checkouts,
+    line_no smallint NOT NULL,
+    reference text NOT NULL,
+    seller_id uuid NOT NULL REFERENCES parties,
+    quantity int NOT NULL CHECK (quantity > 0),
+    unit_minor bigint NOT NULL CHECK (unit_minor > 0),
+    amount_minor bigint NOT NULL CHECK (amount_minor > 0),
+    splits jsonb NOT NULL,
+    captured_minor bigint NOT NULL CHECK (captured_minor >= 0),
+    refunded_minor bigint NOT NULL CHECK (refunded_minor >= 0),
+    final boolean NOT NULL,
+    PRIMARY KEY (checkout_id, line_no),
+    UNIQUE (checkout_id, reference),
+    CHECK (captured_minor <= amount_minor),
+    CHECK (refunded_minor <= captured_minor),
+    CHECK (quantity * unit_minor = amount_minor)
+);
+
+CREATE TABLE line_steps (
+    id uuid PRIMARY KEY,
+    programme_id uuid NOT NULL REFERENCES programmes,
+    checkout_id uuid NOT NULL,
+    line_no smallint NOT NULL,
+    step text NOT NULL CHECK (step IN ('capture', 'refund')),
+    order_id uuid NOT NULL,
+    amount_minor bigint NOT NULL CHECK (amount_minor > 0),
+    parts jsonb NOT NULL,
+    transfer_id uuid NOT NULL REFERENCES transfers,
+    recorded_at timestamptz NOT NULL,
+    FOREIGN KEY (checkout_id, line_no) REFERENCES checkout_lines
+);
+CREATE INDEX line_steps_by_order ON line_steps (order_id);
+
+CREATE TABLE payouts (
+    id uuid PRIMARY KEY,
+    programme_id uuid NOT NULL REFERENCES programmes,
+    kind text NOT NULL CHECK (kind IN ('payout', 'sweep')),
+    reference text NOT NULL,
+    party_id uuid REFERENCES parties,
+    account_id uuid NOT NULL REFERENCES accounts,
+    rail text NOT NULL CHECK (rail IN ('SCT', 'SCT_INST')),
+    amount_minor bigint NOT NULL CHECK (amount_minor > 0),
+    currency text NOT NULL,
+    creditor_name text NOT NULL,
+    creditor_iban text NOT NULL,
+    debtor_name text NOT NULL,
+    debtor_iban text NOT NULL,
+    end_to_end_id text NOT NULL UNIQUE CHECK (length(end_to_end_id) BETWEEN 1 AND 35),
+    remittance text NOT NULL CHECK (length(remittance) BETWEEN 1 AND 140),
+    order_digest bytea NOT NULL REFERENCES clearances (order_digest),
+    transfer_id uuid NOT NULL REFERENCES transfers,
+    state text NOT NULL CHECK (
+        state IN ('queued', 'submitted', 'accepted', 'unknown', 'settled', 'rejected', 'returned')
+    ),
+    created_at timestamptz NOT NULL,
+    UNIQUE (programme_id, reference)
+);
+CREATE INDEX payouts_by_state ON payouts (state) WHERE state IN ('queued', 'submitted', 'accepted', 'unknown');
+
+CREATE TABLE attempts (
+    id uuid PRIMARY KEY,
+    payout_id uuid NOT NULL REFERENCES payouts,
+    attempt_no smallint NOT NULL CHECK (attempt_no > 0),
+    request_id text NOT NULL UNIQUE,
+    opened_at timestamptz NOT NULL,
+    request_body bytea,
+    signature text,
+    sent_at timestamptz,
+    outcome text CHECK (outcome IN ('accepted', 'rejected', 'not_sent', 'unknown')),
+    cause text,
+    bank_references jsonb,
+    answered_at timestamptz,
+    UNIQUE (payout_id, attempt_no),
+    CHECK ((request_body IS NULL) = (signature IS NULL)),
+    CHECK (sent_at IS NULL OR request_body IS NOT NULL)
+);
+-- A bank is never asked twice for a payout while the first might stand.
+CREATE UNIQUE INDEX attempts_one_might_stand ON attempts (payout_id) WHERE outcome IS DISTINCT FROM 'not_sent';
+
+CREATE TABLE events (
+    id uuid PRIMARY KEY,
+    programme_id uuid NOT NULL REFERENCES programmes,
+    subject_id text NOT NULL,
+    type text NOT NULL,
+    data jsonb NOT NULL,
+    occurred_at timestamptz NOT NULL
+);
+CREATE INDEX events_by_subject ON events (subject_id, id);
+
+-- Reconciliation ----------------------------------------------------------------------------------------------
+
+CREATE TABLE statements (
+    id uuid PRIMARY KEY,
+    programme_id uuid NOT NULL REFERENCES programmes,
+    account_id uuid NOT NULL REFERENCES accounts,
+    bank_statement_id text NOT NULL,
+    iban text NOT NULL,
+    currency text NOT NULL,
+    starts_at timestamptz NOT NULL,
+    ends_at timestamptz NOT NULL,
+    opening_minor bigint NOT NULL,
+    closing_minor bigint NOT NULL,
+    document_digest bytea NOT NULL,
+    imported_at timestamptz NOT NULL,
+    UNIQUE (account_id, starts_at, ends_at)
+);
+
+CREATE TABLE statement_lines (
+    id uuid PRIMARY KEY,
+    statement_id uuid NOT NULL REFERENCES statements,
+    account_id uuid NOT NULL REFERENCES accounts,
+    line_no int NOT NULL,
+    transaction_id text NOT NULL,
+    end_to_end_id text,
+    amount_minor bigint NOT NULL CHECK (amount_minor <> 0),
+    booked_on date NOT NULL,
+    value_on date NOT NULL,
+    bank_code text NOT NULL,
+    counterparty text,
+    remittance text,
+    UNIQUE (statement_id, line_no),
+    UNIQUE (account_id, transaction_id)
+);
+
+CREATE TABLE statement_requests (
+    id uuid PRIMARY KEY,
+    programme_id uuid NOT NULL REFERENCES programmes,
+    day date NOT NULL,
+    state text NOT NULL CHECK (state IN ('requested', 'imported', 'failed')),
+    detail text,
+    requested_at timestamptz NOT NULL,
+    starts_at timestamptz NOT NULL,
+    ends_at timestamptz NOT NULL,
+    UNIQUE (programme_id, day)
+);
+
+CREATE TABLE matches (
+    line_id uuid PRIMARY KEY REFERENCES statement_lines,
+    account_id uuid NOT NULL,
+    version bigint NOT NULL,
+    rule text NOT NULL,
+    matched_at timestamptz NOT NULL,
+    UNIQUE (account_id, version),
+    FOREIGN KEY (account_id, version) REFERENCES entries
+);
+
+CREATE TABLE breaks (
+    id uuid PRIMARY KEY,
+    programme_id uuid NOT NULL REFERENCES programmes,
+    kind text NOT NULL CHECK (kind IN ('unknown_bank_entry', 'unmatched_ledger_movement')),
+    account_id uuid NOT NULL REFERENCES accounts,
+    line_id uuid UNIQUE REFERENCES statement_lines,
+    version bigint,
+    amount_minor bigint NOT NULL,
+    state text NOT NULL CHECK (state IN ('open', 'closed')),
+    opened_at timestamptz NOT NULL,
+    closed_at timestamptz,
+    UNIQUE (account_id, version),
+    FOREIGN KEY (account_id, version) REFERENCES entries,
+    CHECK (num_nonnulls(line_id, version) = 1)
+);
+
+-- Evidence ----------------------------------------------------------------------------------------------------
+
+CREATE TABLE log_leaves (
+    programme_id uuid NOT NULL REFERENCES programmes,
+    position bigint NOT NULL CHECK (position >= 0),
+    transfer_id uuid NOT NULL UNIQUE REFERENCES transfers,
+    leaf_hash bytea NOT NULL CHECK (length(leaf_hash) = 32),
+    PRIMARY KEY (programme_id, position)
+);
+
+CREATE TABLE checkpoints (
+    programme_id uuid NOT NULL REFERENCES programmes,
+    size bigint NOT NULL CHECK (size >= 0),
+    root bytea NOT NULL CHECK (length(root) = 32),
+    note text NOT NULL,
+    sealed_at timestamptz NOT NULL,
+    PRIMARY KEY (programme_id, size)
+);
+
+CREATE TABLE exports (
+    id uuid PRIMARY KEY,
+    programme_id uuid NOT NULL REFERENCES programmes,
+    state text NOT NULL CHECK (state IN ('requested', 'ready', 'failed')),
+    directory text,
+    detail text,
+    requested_at timestamptz NOT NULL
+);
+
+-- The API's own -------------------------------------------------------------------------------------------------
+
+CREATE TABLE idempotency_keys (
+    client_id text NOT NULL,
+    endpoint text NOT NULL,
+    key text NOT NULL,
+    fingerprint bytea NOT NULL,
+    status int,
+    body text,
+    created_at timestamptz NOT NULL,
+    PRIMARY KEY (client_id, endpoint, key)
+);
+
+CREATE TABLE test_clock (
+    only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    offset_us bigint NOT NULL
+);
+
+-- Append-only -----------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION '% holds facts: % is refused', TG_TABLE_NAME, TG_OP USING ERRCODE = 'restrict_violation';
+END $$;
+
+DO $$
+DECLARE fact text;
+BEGIN
+    FOREACH fact IN ARRAY ARRAY[
+        'transfers', 'entries', 'clearances', 'cases', 'line_steps', 'events', 'statements', 'statement_lines',
+        'matches', 'log_leaves', 'checkpoints', 'sanctions_lists', 'sanctions_names'
+    ] LOOP
+        EXECUTE format(
+            'CREATE TRIGGER %I_are_facts BEFORE UPDATE OR DELETE OR TRUNCATE ON %I '
+            'FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()', fact, fact);
+    END LOOP;
+END $$;
+
+-- Every transfer balances, whatever the code above the database believes: each leg is one debit and one credit
+-- of the same amount and currency. One check a statement, however many rows it brings.
+CREATE FUNCTION refuse_unbalanced() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (
+        SELECT FROM added JOIN accounts ON accounts.id = added.account_id
+        WHERE added.leg > 0
+        GROUP BY added.transfer_id, added.leg
+        HAVING count(*) <> 2 OR count(DISTINCT added.movement) <> 2
+            OR min(added.amount_minor) <> max(added.amount_minor)
+            OR min(accounts.currency) <> max(accounts.currency)
+            OR min(accounts.programme_id::text) <> max(accounts.programme_id::text)
+    ) THEN
+        RAISE EXCEPTION 'a leg must be one debit and one credit of one amount' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER entries_balance AFTER INSERT ON entries REFERENCING NEW TABLE AS added
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_unbalanced();
+
+-- What the enclave may look at before it signs ------------------------------------------------------------------
+
+CREATE VIEW enclave_payouts AS
+SELECT 'pay_' || replace(payouts.id::text, '-', '') AS payout_id,
+    'prg_' || replace(payouts.programme_id::text, '-', '') AS programme_id,
+    payouts.state, payouts.rail, payouts.amount_minor, payouts.currency,
+    payouts.creditor_name, payouts.creditor_iban, payouts.debtor_name, payouts.debtor_iban,
+    payouts.end_to_end_id, payouts.remittance,
+    clearances.order_canonical, payouts.order_digest, clearances.order_digest AS cleared_digest,
+    (SELECT 'att_' || replace(attempts.id::text, '-', '') FROM attempts
+        WHERE attempts.payout_id = payouts.id AND attempts.outcome IS NULL
+        ORDER BY attempts.attempt_no DESC LIMIT 1) AS open_attempt_id,
+    (SELECT count(*)::int FROM attempts
+        WHERE attempts.payout_id = payouts.id AND attempts.outcome <> 'not_sent') AS attempts_possibly_sent
+FROM payouts LEFT JOIN clearances ON clearances.order_digest = payouts.order_digest
+    AND clearances.programme_id = payouts.programme_id
+    AND clearances.order_kind IN ('payout', 'sweep');

@@ -1,0 +1,97 @@
+"""One real PostgreSQL for the whole run; every test that asks gets a database of its own, cloned from a migrated one."""
+
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from api.database import engine, migrate
+from api.embedded import EmbeddedPostgres
+from ledger.core.ids import ProgrammeId
+from ledger.store.rows import insert_rows
+from ledger.store.schema import programmes
+from ledger.store.tx import Tx
+
+MONDAY_MORNING = datetime(2026, 11, 16, 9, 0, tzinfo=UTC)
+TEMPLATE = "tallystick_template"
+OpenTx = Callable[..., AbstractContextManager[Tx]]
+
+
+@dataclass(frozen=True)
+class Database:
+    """One test's database, as each role sees it."""
+
+    server: EmbeddedPostgres
+    name: str
+    app_engine: sa.Engine
+    owner_engine: sa.Engine
+
+    def url(self, role: str) -> str:
+        return self.server.url(role, self.name)
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+    server = EmbeddedPostgres(tmp_path_factory.mktemp("postgres"))
+    server.start()
+    server.create_database(TEMPLATE)
+    migrate(server.url("tallystick_owner", TEMPLATE))
+    yield server
+    server.stop(mode="immediate")
+
+
+@pytest.fixture
+def database(postgres: EmbeddedPostgres) -> Iterator[Database]:
+    name = f"test_{os.getpid()}_{secrets.token_hex(4)}"
+    postgres.create_database(name, template=TEMPLATE)
+    app = engine(postgres.url("tallystick_app", name))
+    owner = engine(postgres.url("tallystick_owner", name))
+    yield Database(postgres, name, app, owner)
+    app.dispose()
+    owner.dispose()
+    postgres.drop_database(name)
+
+
+@pytest.fixture
+def open_tx(database: Database) -> OpenTx:
+    @contextmanager
+    def opened(now: datetime = MONDAY_MORNING) -> Iterator[Tx]:
+        with database.app_engine.begin() as connection:
+            yield Tx(connection, now, secrets.token_bytes)
+
+    return opened
+
+
+def make_programme(tx: Tx, name: str = "pay-eu") -> ProgrammeId:
+    programme_id = tx.new_id("prg")
+    row = {
+        "id": programme_id,
+        "name": name,
+        "legal_name": "Pay EU B.V.",
+        "bank_connection": "sandbox",
+        "safeguarding_bank_id": "bank-account-1",
+        "safeguarding_iban": "NL73ABNA0529451824",
+        "operating_bank_id": "bank-account-2",
+        "operating_iban": "DE75512108001245126199",
+        "currency": "EUR",
+        "created_at": tx.now,
+    }
+    insert_rows(tx, programmes, [row])
+    return ProgrammeId(programme_id)
+
+
+@pytest.fixture
+def programme_id(open_tx: OpenTx) -> ProgrammeId:
+    with open_tx() as tx:
+        return make_programme(tx)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return tmp_path
