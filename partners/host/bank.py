@@ -1,0 +1,329 @@
+"""The host of one bank: it talks, has requests signed, records, and says what became of each payment order.
+
+The order of things is what keeps money from being sent twice. An attempt is opened and committed; the enclave signs;
+the signed request is kept and committed; only then is its first byte written. Whoever finds an attempt with a kept
+request and no outcome must take it that the bank has the order: it becomes unknown, and an enquiry, a notice or a
+statement resolves it. No network call happens inside a database transaction.
+"""
+
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from enclave.client import EnclaveClient, EnclaveRefused
+from ledger.core.errors import InvalidValue
+from ledger.core.ids import NoticeId, PayoutId
+from ledger.core.payout import PayoutState, PayoutTrigger
+from ledger.flows import payouts as flow
+from ledger.store.jobs import promise
+from ledger.store.notices import keep_notice
+from ledger.store.payouts import Attempt, Payout, attempts_of, lock_payouts
+from ledger.store.programmes import Programme, read_programmes
+from ledger.store.tx import Tx
+from partners.contract import (
+    Accepted,
+    Acknowledgement,
+    Adapter,
+    Answer,
+    Instruction,
+    Notice,
+    NotSent,
+    Outcome,
+    PaymentState,
+    PaymentStatus,
+    Rail,
+    Rejected,
+    Request,
+    Signing,
+    Unknown,
+    Unreadable,
+    VirtualIban,
+)
+from partners.host.calendar import is_open, next_opening
+from partners.host.transport import BankTransport
+
+ENQUIRY_PAGES_MAX = 20
+ENQUIRY_WINDOW = timedelta(days=1)
+CLOSED_RETRY_MAX_S = 60  # a closed rail is looked at again at least this often: test clocks move
+CLOSED_RETRY_MIN_S = 1
+
+_TRIGGERS = {
+    PaymentState.PENDING: PayoutTrigger.ACCEPT,
+    PaymentState.SETTLED: PayoutTrigger.SETTLE,
+    PaymentState.FAILED: PayoutTrigger.REJECT,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SignedAcknowledgement:
+    """The answer to a webhook, ready to be written."""
+
+    status: int
+    body: bytes
+    signature: str
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """How one bank is reached. `name` is what programmes call it."""
+
+    name: str
+    base_url: str
+    token: str
+    webhook_key_pem: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class BankHost:
+    """One bank, through one adapter. `wall_clock` is for request times; business time comes with each transaction."""
+
+    connection: Connection
+    adapter: Adapter
+    transport: BankTransport
+    enclave: EnclaveClient
+    transactions: Callable[[], AbstractContextManager[Tx]]
+    wall_clock: Callable[[], datetime]
+
+    # --- money out ---------------------------------------------------------------------------------------------
+
+    def send(self, payout_id: PayoutId) -> None:
+        """Sends a payout that waits, once. Safe to call again at any time, after any crash."""
+        with self.transactions() as tx:
+            if self._waits_for_opening(tx, payout_id):
+                return
+            opened = flow.submit(tx, payout_id)
+        if opened is None or opened[1].outcome is not None:
+            return
+        payout, attempt = opened
+        if attempt.request_body is not None:
+            cause = "we stopped between sending the order and keeping its answer"
+            self._conclude(attempt, PayoutTrigger.LOSE_SIGHT, cause)
+            return
+        self._sign_and_send(payout, attempt)
+
+    def _waits_for_opening(self, tx: Tx, payout_id: PayoutId) -> bool:
+        payout = lock_payouts(tx, [payout_id]).get(payout_id)
+        if payout is None or payout.state is not PayoutState.QUEUED:
+            return False
+        hours = self.adapter.manifest().rail(Rail(payout.rail)).hours
+        if hours is None or is_open(hours, tx.now):
+            return False
+        wait_s = int((next_opening(hours, tx.now) - tx.now).total_seconds())
+        delay_s = max(CLOSED_RETRY_MIN_S, min(wait_s, CLOSED_RETRY_MAX_S))
+        promise(tx, "send_payout", delay_s=delay_s, payout_id=payout_id)
+        return True
+
+    def _sign_and_send(self, payout: Payout, attempt: Attempt) -> None:
+        instruction = _instruction(payout)
+        try:
+            request = self.adapter.prepare(instruction)
+            body = request.body or b""
+            signed = self.enclave.payout(
+                payout_id=payout.id, attempt_id=attempt.id, profile=request.profile, body=body
+            )
+        except InvalidValue as error:
+            self._conclude(attempt, PayoutTrigger.REJECT, f"cannot be said to this bank: {error.detail}")
+            return
+        except EnclaveRefused as refused:
+            self._conclude(attempt, PayoutTrigger.NOT_SENT, f"the enclave refused: {refused.code}")
+            return
+        with self.transactions() as tx:
+            ours = flow.keep_signed(tx, attempt, body=body, signature=signed.signature_base64)
+        if not ours:
+            return
+        answer = self._send(request, attempt.request_id, signed.signature_base64)
+        if isinstance(answer, Answer):
+            self._hear(payout, attempt, answer, self.adapter.interpret(instruction, answer))
+        else:
+            self._hear(payout, attempt, None, answer)
+
+    def _hear(self, payout: Payout, attempt: Attempt, answer: Answer | None, outcome: Outcome) -> None:
+        match outcome:
+            case Accepted(references):
+                self._conclude(attempt, PayoutTrigger.ACCEPT, "", references=dict(references))
+            case Rejected(reason):
+                assert answer is not None, "only an answer rejects"
+                cause = f"{reason.code}: {reason.text}"
+                self._conclude(attempt, PayoutTrigger.REJECT, cause, word=(f"answer:{attempt.id}", answer.body))
+            case NotSent(cause):
+                self._conclude(attempt, PayoutTrigger.NOT_SENT, cause)
+            case Unknown(cause):
+                self._conclude(attempt, PayoutTrigger.LOSE_SIGHT, cause)
+
+    def _conclude(
+        self,
+        attempt: Attempt,
+        trigger: PayoutTrigger,
+        cause: str,
+        *,
+        references: Mapping[str, str] | None = None,
+        word: tuple[str, bytes] | None = None,
+    ) -> None:
+        with self.transactions() as tx:
+            notice_id = None
+            if word is not None:
+                notice_id = self._keep(tx, source="answer", key=word[0], type_="answer", body=word[1])
+            flow.conclude(
+                tx, attempt, trigger, cause=cause, references=references or {}, notice_id=notice_id
+            )
+
+    def enquire(self, payout_id: PayoutId, enquiry: int) -> None:
+        """Asks the bank what became of a payout, and asks again later when the bank cannot say."""
+        with self.transactions() as tx:
+            payout = lock_payouts(tx, [payout_id]).get(payout_id)
+            if payout is None or payout.state not in {PayoutState.UNKNOWN, PayoutState.ACCEPTED}:
+                return
+            attempt = attempts_of(tx, [payout_id])[payout_id][-1]
+            programme = read_programmes(tx, [payout.programme_id])[payout.programme_id]
+            until = tx.now
+        found = self._look_for(payout, programme, attempt.opened_at, until)
+        with self.transactions() as tx:
+            known = self._learn_status(tx, payout, found)
+            if not known:
+                schedule = self.adapter.manifest().rail(Rail(payout.rail)).poll_schedule
+                delay = schedule[min(enquiry, len(schedule) - 1)]
+                promise(
+                    tx,
+                    "enquire",
+                    delay_s=max(1, int(delay.total_seconds())),
+                    payout_id=payout_id,
+                    enquiry=enquiry + 1,
+                )
+
+    def _look_for(
+        self, payout: Payout, programme: Programme, since: datetime, until: datetime
+    ) -> list[tuple[PaymentStatus, bytes]]:
+        instruction = _instruction(payout)
+        found: list[tuple[PaymentStatus, bytes]] = []
+        for page in range(1, ENQUIRY_PAGES_MAX + 1):
+            request = self.adapter.status_request(
+                instruction,
+                account_id=programme.safeguarding_bank_id,
+                since=since - timedelta(minutes=5),
+                until=until + ENQUIRY_WINDOW,
+                page=page,
+            )
+            answer = self.ask(request)
+            if not isinstance(answer, Answer):
+                break
+            statuses = self.adapter.interpret_status(instruction, answer)
+            found += [(status, answer.body) for status in statuses]
+            if statuses or not self.adapter.status_continues(answer):
+                break
+        return found
+
+    def _learn_status(self, tx: Tx, payout: Payout, found: Sequence[tuple[PaymentStatus, bytes]]) -> bool:
+        """Believes a status only when amount, currency and creditor are the ones that were asked."""
+        for status, body in found:
+            same = (status.amount_minor, status.currency) == (payout.amount_minor, payout.currency)
+            if not same or (status.creditor_iban or payout.creditor_iban) != payout.creditor_iban:
+                continue
+            key = f"status:{payout.id}:{status.transaction_id}:{status.state.value}"
+            notice_id = self._keep(tx, source="status", key=key, type_="status", body=body)
+            reason = f"{status.reason.code}: {status.reason.text}" if status.reason else "found by enquiry"
+            news = flow.News(
+                payout.end_to_end_id, _TRIGGERS[status.state], notice_id, status.transaction_id, reason
+            )
+            flow.learn(tx, [news])
+            return status.state is not PaymentState.PENDING
+        return False
+
+    # --- what the bank tells us ----------------------------------------------------------------------------------
+
+    def receive(self, headers: Sequence[tuple[str, str]], body: bytes) -> SignedAcknowledgement:
+        """Keeps a webhook and promises to read it; gives the signed answer that the bank waits for.
+
+        Raises: BadSignature, Unreadable; then nothing was kept.
+        """
+        self.adapter.verify_notice(
+            headers=headers, body=body, public_key_pem=self.connection.webhook_key_pem
+        )
+        notice = self.adapter.parse_notice(body)
+        owed: Acknowledgement = self.adapter.acknowledge(body)
+        with self.transactions() as tx:
+            notice_id, new = keep_notice(
+                tx,
+                bank_connection=self.connection.name,
+                source="webhook",
+                key=notice.key,
+                type_=notice.type,
+                body=body,
+            )
+            if new:
+                promise(tx, "process_notice", notice_id=notice_id)
+        signed = self.enclave.bank_message(profile=owed.profile, body=owed.body)
+        return SignedAcknowledgement(owed.status, owed.body, signed.signature_base64)
+
+    def read(self, body: bytes) -> Notice:
+        """What a kept notice says. Raises: Unreadable."""
+        return self.adapter.parse_notice(body)
+
+    def _keep(self, tx: Tx, *, source: str, key: str, type_: str, body: bytes) -> NoticeId:
+        kept, _ = keep_notice(
+            tx, bank_connection=self.connection.name, source=source, key=key, type_=type_, body=body
+        )
+        return kept
+
+    # --- reading and asking ----------------------------------------------------------------------------------------
+
+    def request_statements(self, *, starts_at: datetime, ends_at: datetime) -> Answer | NotSent | Unknown:
+        """Asks for the statements of a window; the bank says by a notice when they are ready."""
+        return self.ask(self.adapter.statement_request(starts_at=starts_at, ends_at=ends_at))
+
+    def fetch_statement_page(self, message_id: str, page: int) -> bytes:
+        """One page of a ready statement. Raises: Unreadable when the bank does not give it."""
+        answer = self.ask(self.adapter.statement_page_request(message_id, page))
+        if not isinstance(answer, Answer) or answer.status != 200:  # noqa: PLR2004 - HTTP's own number
+            raise Unreadable(f"page {page} of statement {message_id} was not given: {answer!r:.200}")
+        return answer.body
+
+    def open_virtual_iban(self, *, account_id: str, owner: str) -> VirtualIban:
+        """A virtual IBAN under the safeguarding account. Raises: Unreadable when the bank does not give one."""
+        answer = self.ask(self.adapter.virtual_iban_request(account_id=account_id, owner=owner))
+        if not isinstance(answer, Answer):
+            raise Unreadable(f"the bank gave no virtual IBAN: {answer!r:.200}")
+        return self.adapter.interpret_virtual_iban(answer)
+
+    def ask(self, request: Request) -> Answer | NotSent | Unknown:
+        """Sends a request that moves no money."""
+        request_id = f"req_{secrets.token_hex(16)}"
+        if request.signing is Signing.MESSAGE:
+            assert request.body is not None, "a message has a body"
+            signature = self.enclave.bank_message(profile=request.profile, body=request.body).signature_base64
+            return self._send(request, request_id, signature)
+        now_s = int(self.wall_clock().timestamp())
+        signed = self.enclave.bank_query(
+            method=request.method, path_with_query=request.path, request_id=request_id, request_time=str(now_s)
+        )
+        return self._send(request, request_id, signed.signature_base64, at_s=now_s)
+
+    def _send(
+        self, request: Request, request_id: str, signature: str, *, at_s: int | None = None
+    ) -> Answer | NotSent | Unknown:
+        return self.transport.send(
+            base_url=self.connection.base_url,
+            token=self.connection.token,
+            request=request,
+            request_id=request_id,
+            request_time=at_s if at_s is not None else int(self.wall_clock().timestamp()),
+            signature=signature,
+        )
+
+
+def _instruction(payout: Payout) -> Instruction:
+    return Instruction(
+        payout_id=payout.id,
+        rail=Rail(payout.rail),
+        amount_minor=payout.amount_minor,
+        currency=payout.currency,
+        creditor_name=payout.creditor_name,
+        creditor_iban=payout.creditor_iban,
+        debtor_name=payout.debtor_name,
+        debtor_iban=payout.debtor_iban,
+        end_to_end_id=payout.end_to_end_id,
+        remittance=payout.remittance,
+    )
+
+

@@ -1,0 +1,48 @@
+"""The queue of messages to the client, which is also their log."""
+
+import sqlite3
+from dataclasses import asdict
+
+from partners.sandbox.records import Webhook, WebhookState
+from partners.sandbox.store.database import Tx, columns_of, insert
+
+_SELECT = f"SELECT {columns_of(Webhook)} FROM webhooks"  # noqa: S608 - names come from code
+
+
+def insert_webhook(tx: Tx, webhook: Webhook) -> None:
+    """Queue a webhook; its place in the order is given here, `seq` of the value is not read."""
+    insert(tx, "webhooks", webhook, without="seq")
+
+
+def save_attempt(tx: Tx, webhook: Webhook) -> None:
+    """Write how the latest attempt ended."""
+    tx.execute(
+        "UPDATE webhooks SET state = :state, attempts = :attempts, last_failure = :last_failure,"
+        " next_attempt_at = :next_attempt_at, delivered_at = :delivered_at WHERE seq = :seq",
+        asdict(webhook),
+    )
+
+
+def list_due(tx: Tx, *, now: str, limit: int) -> list[Webhook]:
+    """Webhooks to try now, in the order in which they were made."""
+    rows = tx.execute(
+        f"{_SELECT} WHERE state = 'pending' AND next_attempt_at <= ? ORDER BY seq LIMIT ?", (now, limit)
+    )
+    return [_webhook(row) for row in rows]
+
+
+def list_webhooks(tx: Tx, *, after: int, limit: int) -> list[Webhook]:
+    """The log past a position, oldest first."""
+    rows = tx.execute(f"{_SELECT} WHERE seq > ? ORDER BY seq LIMIT ?", (after, limit))
+    return [_webhook(row) for row in rows]
+
+
+def list_latest(tx: Tx, *, limit: int) -> list[Webhook]:
+    """The end of the log, newest first."""
+    return [_webhook(row) for row in tx.execute(f"{_SELECT} ORDER BY seq DESC LIMIT ?", (limit,))]
+
+
+def _webhook(row: sqlite3.Row) -> Webhook:
+    values = dict(row)
+    values["state"] = WebhookState(values["state"])
+    return Webhook(**values)
