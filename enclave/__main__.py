@@ -1,0 +1,196 @@
+"""The enclave's command line: `serve`, `ceremony`, `audit`.
+
+Fails closed: whatever is wrong with the token, the log or the socket ends the process with one line on
+standard error and exit code 2, before anything can be signed. PINs and, if wished, the database's address
+come in through inherited file descriptors. Reads no environment; SoftHSM's module reads SOFTHSM2_CONF itself.
+"""
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+from enclave.backends.pkcs11 import Pkcs11Keys
+from enclave.backends.software import SoftwareKeys
+from enclave.ceremony import CeremonyLine, Deed, hold_ceremony
+from enclave.hardening import harden
+from enclave.keys import KeyBackend, KeyBackendFailure
+from enclave.log import LogBroken, LogUnavailable, SigningLog, audit
+from enclave.pin import Pin, PinUnreadable, read_pin
+from enclave.policy import PAYMENT_LIMIT_MINOR_MAX, Limits
+from enclave.server import Server, SocketUnavailable
+from enclave.store import DatabaseFacts
+
+EXIT_DONE = 0
+EXIT_BROKEN = 1
+EXIT_FAILED = 2
+
+
+class ArgumentsRefused(Exception):
+    """The arguments do not go together."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and answer its exit code."""
+    arguments = _parser().parse_args(argv)
+    command: Callable[[argparse.Namespace], int] = arguments.command
+    try:
+        return command(arguments)
+    except (
+        ArgumentsRefused,
+        KeyBackendFailure,
+        LogBroken,
+        LogUnavailable,
+        PinUnreadable,
+        SocketUnavailable,
+    ) as error:
+        sys.stderr.write(f"enclave: {error}\n")
+        return EXIT_FAILED
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    steps = harden()
+    sys.stderr.write(
+        "".join(f"enclave: {step.name} {'done' if step.done else 'NOT DONE'}\n" for step in steps)
+    )
+    with (
+        SigningLog.open(arguments.log, now=_now()) as log,
+        closing(_open_keys(arguments)) as keys,
+        DatabaseFacts(_database_url(arguments)) as facts,
+        Server(
+            socket_path=arguments.socket,
+            keys=keys,
+            facts=facts,
+            log=log,
+            clock=_now,
+            limits=Limits(per_payment_minor=arguments.per_payment_limit_minor),
+            allowed_uids=arguments.allow_uid,
+        ) as server,
+    ):
+        _serve_until_stopped(server, arguments.socket)
+    return EXIT_DONE
+
+
+def _serve_until_stopped(server: Server, socket_path: Path) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: server.stop())
+    sys.stdout.write(f"enclave ready on {socket_path}\n")
+    sys.stdout.flush()
+    server.serve()
+
+
+def _ceremony(arguments: argparse.Namespace) -> int:
+    harden()
+    lines = hold_ceremony(
+        arguments.module,
+        token_label=arguments.token_label,
+        pin=read_pin(arguments.pin_fd),
+        so_pin=read_pin(arguments.so_pin_fd),
+        public_keys=arguments.public_keys,
+    )
+    sys.stdout.write(_table(lines))
+    return EXIT_DONE
+
+
+def _audit(arguments: argparse.Namespace) -> int:
+    try:
+        head = audit(arguments.log)
+    except LogBroken as error:
+        sys.stderr.write(f"enclave: the log is broken at {error}\n")
+        return EXIT_BROKEN
+    sys.stdout.write(f"{head.count} records, head {head.hash}\n")
+    return EXIT_DONE
+
+
+def _table(lines: Sequence[CeremonyLine]) -> str:
+    rows = [("key", "algorithm", "what was done", "SHA-256 of the public key", "file")]
+    rows += [
+        (str(line.address), line.algorithm, line.deed, line.fingerprint, str(line.public_key_file))
+        for line in lines
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    cells = (
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
+    made = sum(line.deed is not Deed.WAS_THERE for line in lines)
+    outcome = f"keys made: {made}" if made else "nothing new was made: every key was there"
+    return "\n".join([*cells, outcome]) + "\n"
+
+
+def _open_keys(arguments: argparse.Namespace) -> KeyBackend:
+    if arguments.key_backend == "software":
+        if arguments.production:
+            raise ArgumentsRefused("software keys are not for production")
+        return SoftwareKeys.generate()
+    if arguments.module is None or arguments.token_label is None or arguments.pin_fd is None:
+        raise ArgumentsRefused("a PKCS#11 token needs --module, --token-label and --pin-fd")
+    pin: Pin = read_pin(arguments.pin_fd)
+    return Pkcs11Keys.open(arguments.module, token_label=arguments.token_label, pin=pin)
+
+
+def _database_url(arguments: argparse.Namespace) -> str:
+    if arguments.database_url is not None:
+        return str(arguments.database_url)
+    try:
+        with os.fdopen(arguments.database_url_fd, encoding="utf-8") as file:
+            return file.read().strip()
+    except (OSError, UnicodeError) as error:
+        raise ArgumentsRefused("cannot read the database URL from its file descriptor") from error
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="enclave", description="The keys, in a process of their own.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_serve(commands.add_parser("serve", help="sign, until SIGTERM"))
+    _add_ceremony(
+        commands.add_parser("ceremony", help="make the token and its keys, as far as they are missing")
+    )
+    audit_parser = commands.add_parser("audit", help="verify the signing log")
+    audit_parser.add_argument("--log", type=Path, required=True)
+    audit_parser.set_defaults(command=_audit)
+    return parser
+
+
+def _add_serve(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--socket", type=Path, required=True)
+    parser.add_argument("--log", type=Path, required=True, help="the signing log, made if there is none")
+    parser.add_argument("--key-backend", choices=("pkcs11", "software"), default="pkcs11")
+    parser.add_argument("--production", action="store_true", help="refuse what is for development only")
+    parser.add_argument("--module", type=Path, help="the PKCS#11 module")
+    parser.add_argument("--token-label")
+    parser.add_argument("--pin-fd", type=int, help="a descriptor to read the token's PIN from")
+    database = parser.add_mutually_exclusive_group(required=True)
+    database.add_argument("--database-url", help="the enclave's own read-only role")
+    database.add_argument(
+        "--database-url-fd", type=int, help="the same, from a descriptor: for URLs with a password"
+    )
+    parser.add_argument("--per-payment-limit-minor", type=int, default=PAYMENT_LIMIT_MINOR_MAX, metavar="N")
+    parser.add_argument(
+        "--allow-uid",
+        type=int,
+        action="append",
+        metavar="UID",
+        help="answer exactly these users (default: the own one and root)",
+    )
+    parser.set_defaults(command=_serve)
+
+
+def _add_ceremony(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--module", type=Path, required=True)
+    parser.add_argument("--token-label", required=True)
+    parser.add_argument("--pin-fd", type=int, required=True, help="a descriptor to read the user's PIN from")
+    parser.add_argument("--so-pin-fd", type=int, required=True, help="and the security officer's")
+    parser.add_argument("--public-keys", type=Path, required=True, metavar="DIR")
+    parser.set_defaults(command=_ceremony)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,276 @@
+"""What the enclave signs: pure decisions over a request, facts looked up elsewhere, and earlier signatures.
+
+One function a purpose, each answering with a refusal or with None, which means: may be signed. Reads no
+clock, no database and no log; everything comes in as an argument, so that each refusal can be tested at its
+very edge. Checks stand in the order of the codes in `refusals`; the first that applies is the answer.
+"""
+
+import hashlib
+import hmac
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from enclave.bodies import CURRENCY_OF_SEPA, BodyUnreadable, PaymentBody, has_shape, is_amount, read_payment
+from enclave.canonical import JsonUnreadable, JsonValue, parse_object
+from enclave.facts import PayoutRecord
+from enclave.notes import Checkpoint
+from enclave.protocol import (
+    AccessTokenRequest,
+    BankMessageRequest,
+    BankQueryRequest,
+    CheckpointRequest,
+    ExportRequest,
+    PayoutRequest,
+)
+from enclave.refusals import Refusal, RefusalCode, refusal
+from enclave.tokens import LIFETIME_S_MAX
+
+CLOCK_SKEW_S_MAX = 120
+EXPORT_FORMAT = "tallystick-export"
+# The largest SEPA credit transfer: 999,999,999.99 euros.
+PAYMENT_LIMIT_MINOR_MAX = 999_999_999_99
+
+RAIL_OF_PROFILE: Mapping[str, str] = {"clearbank.sct": "SCT", "clearbank.sct_inst": "SCT_INST"}
+
+# What an order must say, and say alike ...
+_ORDER_FIELDS = (
+    "amount_minor",
+    "currency",
+    "creditor_iban",
+    "creditor_name",
+    "rail",
+    "payout_id",
+    "programme_id",
+)
+# ... and what it need not say, but may not say otherwise.
+_ORDER_FIELDS_IF_SAID = ("debtor_name", "debtor_iban", "end_to_end_id", "remittance")
+_PATH = re.compile(r"\A/[!-~]*\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much one signature may move. Units: minor units of the payment's currency."""
+
+    per_payment_minor: int = PAYMENT_LIMIT_MINOR_MAX
+
+
+@dataclass(frozen=True, slots=True)
+class _PayoutCase:
+    request: PayoutRequest
+    record: PayoutRecord
+    body: PaymentBody | None
+    signed_digest: str | None
+    limits: Limits
+
+
+def refuse_payout(
+    request: PayoutRequest, record: PayoutRecord | None, *, signed_digest: str | None, limits: Limits
+) -> Refusal | None:
+    """Why this body may not be signed as this payout, or None if it may.
+
+    `signed_digest` is the SHA-256, in hex, of the body that was signed for this payout before, if one was:
+    the same body may be signed again, any other may not.
+    """
+    if record is None or record.payout_id != request.payout_id:
+        return refusal(RefusalCode.PAYOUT_UNKNOWN)
+    case = _PayoutCase(
+        request=request,
+        record=record,
+        body=_body_if_readable(request),
+        signed_digest=signed_digest,
+        limits=limits,
+    )
+    failed = (code for code, holds in _PAYOUT_RULES if not holds(case))
+    first = next(failed, None)
+    return None if first is None else refusal(first)
+
+
+def refuse_bank_query(request: BankQueryRequest, *, now: datetime) -> Refusal | None:
+    """Why this request without a body may not be signed, or None if it may.
+
+    What is signed begins with the method, so it can never be read as the JSON of a payment.
+    """
+    if not _PATH.match(request.path_with_query):
+        return refusal(RefusalCode.QUERY_PATH_REFUSED)
+    if not _is_near(int(request.request_time), now):
+        return refusal(RefusalCode.QUERY_TIME_REFUSED)
+    return None
+
+
+def refuse_bank_message(request: BankMessageRequest) -> Refusal | None:
+    """Why this body may not be signed as a message that moves no money, or None if it may."""
+    if not has_shape(request.profile, request.body):
+        return refusal(RefusalCode.MESSAGE_SHAPE_REFUSED)
+    return None
+
+
+def refuse_access_token(request: AccessTokenRequest, *, now: datetime) -> Refusal | None:
+    """Why this token may not be issued, or None if it may."""
+    if not 1 <= request.claims.expires_at - request.claims.issued_at <= LIFETIME_S_MAX:
+        return refusal(RefusalCode.TOKEN_LIFETIME_REFUSED)
+    if not _is_near(request.claims.issued_at, now):
+        return refusal(RefusalCode.TOKEN_CLOCK_REFUSED)
+    return None
+
+
+def refuse_checkpoint(request: CheckpointRequest, *, last: Checkpoint | None) -> Refusal | None:
+    """Why this checkpoint may not be signed after the last one of its origin, or None if it may."""
+    if last is None or request.size > last.size:
+        return None
+    if request.size < last.size:
+        return refusal(RefusalCode.CHECKPOINT_REWINDS)
+    if request.root != last.root:
+        return refusal(RefusalCode.CHECKPOINT_FORKS)
+    return None
+
+
+def refuse_export(request: ExportRequest) -> Refusal | None:
+    """Why these bytes may not be signed as the manifest of an export, or None if they may."""
+    try:
+        manifest = parse_object(request.manifest)
+    except JsonUnreadable:
+        return refusal(RefusalCode.MANIFEST_UNREADABLE)
+    if manifest.get("format") != EXPORT_FORMAT or "files" not in manifest:
+        return refusal(RefusalCode.MANIFEST_FORMAT_REFUSED)
+    return None
+
+
+def _is_near(unix_seconds: int, now: datetime) -> bool:
+    return abs(unix_seconds - int(now.timestamp())) <= CLOCK_SKEW_S_MAX
+
+
+def _body_if_readable(request: PayoutRequest) -> PaymentBody | None:
+    try:
+        return read_payment(request.profile, request.body)
+    except BodyUnreadable:
+        return None
+
+
+def _is_submitted(case: _PayoutCase) -> bool:
+    return case.record.state == "submitted"
+
+
+def _attempt_is_open(case: _PayoutCase) -> bool:
+    return case.record.open_attempt_id == case.request.attempt_id
+
+
+def _nothing_was_sent(case: _PayoutCase) -> bool:
+    return case.record.attempts_possibly_sent == 0
+
+
+def _order_has_its_digest(case: _PayoutCase) -> bool:
+    if case.record.order_canonical is None:
+        # The order is kept with its clearance. Without a clearance it is the rule on clearances that refuses.
+        return case.record.cleared_digest is None
+    digest = hashlib.sha256(case.record.order_canonical.encode()).digest()
+    return hmac.compare_digest(digest, case.record.order_digest)
+
+
+def _order_says_the_same(case: _PayoutCase) -> bool:
+    if case.record.order_canonical is None:
+        return case.record.cleared_digest is None
+    try:
+        order = parse_object(case.record.order_canonical.encode())
+    except JsonUnreadable:
+        return False
+    needed = all(name in order and _same(order[name], _column(case, name)) for name in _ORDER_FIELDS)
+    return needed and all(
+        _same(order[name], _column(case, name)) for name in _ORDER_FIELDS_IF_SAID if name in order
+    )
+
+
+def _same(said: JsonValue, column: JsonValue) -> bool:
+    # The type is compared as well: to Python, True equals 1.
+    return type(said) is type(column) and said == column
+
+
+def _column(case: _PayoutCase, name: str) -> JsonValue:
+    value: JsonValue = getattr(case.record, name)
+    return value
+
+
+def _is_cleared(case: _PayoutCase) -> bool:
+    return case.record.cleared_digest is not None
+
+
+def _clearance_is_for_this_order(case: _PayoutCase) -> bool:
+    cleared = case.record.cleared_digest
+    return cleared is not None and hmac.compare_digest(cleared, case.record.order_digest)
+
+
+def _profile_is_the_rail(case: _PayoutCase) -> bool:
+    return RAIL_OF_PROFILE[case.request.profile] == case.record.rail
+
+
+def _body_is_readable(case: _PayoutCase) -> bool:
+    return case.body is not None
+
+
+def _amount_agrees(case: _PayoutCase) -> bool:
+    return case.body is not None and is_amount(case.body.amount, minor=case.record.amount_minor)
+
+
+def _currency_agrees(case: _PayoutCase) -> bool:
+    return case.body is not None and case.body.currency == case.record.currency == CURRENCY_OF_SEPA
+
+
+def _creditor_agrees(case: _PayoutCase) -> bool:
+    return case.body is not None and (case.body.creditor_iban, case.body.creditor_name) == (
+        case.record.creditor_iban,
+        case.record.creditor_name,
+    )
+
+
+def _debtor_agrees(case: _PayoutCase) -> bool:
+    return case.body is not None and (case.body.debtor_iban, case.body.debtor_name) == (
+        case.record.debtor_iban,
+        case.record.debtor_name,
+    )
+
+
+def _references_agree(case: _PayoutCase) -> bool:
+    return case.body is not None and (case.body.end_to_end_id, case.body.remittance) == (
+        case.record.end_to_end_id,
+        case.record.remittance or "",
+    )
+
+
+def _body_says_no_more(case: _PayoutCase) -> bool:
+    return case.body is not None and not case.body.says_more
+
+
+def _amount_is_positive(case: _PayoutCase) -> bool:
+    return case.record.amount_minor > 0
+
+
+def _amount_is_within_limit(case: _PayoutCase) -> bool:
+    return case.record.amount_minor <= case.limits.per_payment_minor
+
+
+def _no_other_body_was_signed(case: _PayoutCase) -> bool:
+    return case.signed_digest in {None, hashlib.sha256(case.request.body).hexdigest()}
+
+
+# What must hold for a payout to be signed, each with the refusal that answers when it does not.
+_PAYOUT_RULES: tuple[tuple[RefusalCode, Callable[[_PayoutCase], bool]], ...] = (
+    (RefusalCode.STATE_NOT_SUBMITTED, _is_submitted),
+    (RefusalCode.ATTEMPT_NOT_OPEN, _attempt_is_open),
+    (RefusalCode.ALREADY_SENT, _nothing_was_sent),
+    (RefusalCode.ORDER_DIGEST_MISMATCH, _order_has_its_digest),
+    (RefusalCode.ORDER_FIELDS_DIFFER, _order_says_the_same),
+    (RefusalCode.NOT_CLEARED, _is_cleared),
+    (RefusalCode.CLEARANCE_FOR_OTHER_ORDER, _clearance_is_for_this_order),
+    (RefusalCode.RAIL_MISMATCH, _profile_is_the_rail),
+    (RefusalCode.BODY_UNREADABLE, _body_is_readable),
+    (RefusalCode.BODY_AMOUNT_DIFFERS, _amount_agrees),
+    (RefusalCode.BODY_CURRENCY_DIFFERS, _currency_agrees),
+    (RefusalCode.BODY_CREDITOR_DIFFERS, _creditor_agrees),
+    (RefusalCode.BODY_DEBTOR_DIFFERS, _debtor_agrees),
+    (RefusalCode.BODY_REFERENCE_DIFFERS, _references_agree),
+    (RefusalCode.BODY_UNKNOWN_FIELD, _body_says_no_more),
+    (RefusalCode.AMOUNT_NOT_POSITIVE, _amount_is_positive),
+    (RefusalCode.OVER_PAYMENT_LIMIT, _amount_is_within_limit),
+    (RefusalCode.SIGNED_OTHER_BODY, _no_other_body_was_signed),
+)

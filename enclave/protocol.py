@@ -1,0 +1,276 @@
+"""The messages: what may be asked of the enclave, field by field, and what it answers.
+
+One datagram is one request and one datagram its answer, both canonical JSON. A request has exactly the fields
+of its purpose: one more, one less, a boolean where an integer belongs, base64 or JSON spelt another way, and
+it is refused before anyone looks at what it says. Knows no keys, no policy and no socket.
+"""
+
+import base64
+import binascii
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+)
+from pydantic.dataclasses import dataclass
+
+from enclave import canonical
+from enclave.refusals import Refusal, RefusalCode, refusal
+
+# A 48 KiB manifest is 64 KiB of base64; the rest of its message wants room as well.
+MANIFEST_BYTES_MAX = 48 * 1024
+MESSAGE_BYTES_MAX = 72 * 1024
+BODY_BYTES_MAX = 16 * 1024
+SIZE_MAX = 2**63 - 1
+# Stands before a manifest when it is signed: the signature cannot be taken for one over anything else.
+EXPORT_PREFIX = b"tallystick-export-v1\n"
+FIELDS_NAMED_MAX = 5
+FIELD_NAME_CHARS_MAX = 60
+
+
+def from_base64(value: object) -> bytes:
+    """The bytes of standard base64 text in its one canonical spelling; bytes pass as they are.
+
+    Raises:
+        ValueError: not base64, or another spelling than the canonical one.
+    """
+    if isinstance(value, bytes):
+        return value
+    if not isinstance(value, str):
+        raise ValueError("base64 text is wanted")  # noqa: TRY004  # pydantic turns ValueError into its own
+    try:
+        raw = base64.b64decode(value.encode("ascii"), validate=True)
+    except (binascii.Error, UnicodeError) as error:
+        raise ValueError("not base64") from error
+    if to_base64(raw) != value:
+        raise ValueError("not canonical base64")
+    return raw
+
+
+def to_base64(raw: bytes) -> str:
+    """Standard base64 text, padded."""
+    return base64.b64encode(raw).decode("ascii")
+
+
+Base64Bytes: TypeAlias = Annotated[
+    bytes, PlainValidator(from_base64), PlainSerializer(to_base64, return_type=str)
+]
+BodyBytes: TypeAlias = Annotated[Base64Bytes, Field(min_length=1, max_length=BODY_BYTES_MAX)]
+PayoutId: TypeAlias = Annotated[str, StringConstraints(pattern=r"\Apay_[0-9a-f]{32}\z")]
+AttemptId: TypeAlias = Annotated[str, StringConstraints(pattern=r"\Aatt_[0-9a-f]{32}\z")]
+# Printable ASCII without the space, so that nothing can be hidden at the end of a line.
+Word: TypeAlias = Annotated[str, StringConstraints(pattern=r"\A[!-~]+\z", min_length=1, max_length=200)]
+Scope: TypeAlias = Annotated[str, StringConstraints(pattern=r"\A[a-z][a-z0-9_.:-]*\z", max_length=64)]
+# A checkpoint's origin is also the name of its key: C2SP signed-note allows neither spaces nor "+" there.
+Origin: TypeAlias = Annotated[str, StringConstraints(pattern=r"\A[!-*,-~]+\z", min_length=1, max_length=200)]
+UnixSeconds: TypeAlias = Annotated[int, Field(ge=0, le=2**37)]
+
+BankProfile: TypeAlias = Literal["clearbank.sct", "clearbank.sct_inst"]
+BankMessageProfile: TypeAlias = Literal[
+    "clearbank.webhook_ack",
+    "clearbank.statement_request",
+    "clearbank.virtual_account",
+    "clearbank.account",
+]
+BankQueryMethod: TypeAlias = Literal["GET", "DELETE"]
+
+_EXACT = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class Message(BaseModel):
+    """A request: frozen, strict, exact."""
+
+    model_config = _EXACT
+
+
+class PayoutRequest(Message):
+    """Sign the exact body of a payout's HTTP request to the bank."""
+
+    purpose: Literal["payout"]
+    payout_id: PayoutId
+    attempt_id: AttemptId
+    profile: BankProfile
+    body: BodyBytes
+
+
+class BankQueryRequest(Message):
+    """Sign a request to the bank that has no body."""
+
+    purpose: Literal["bank_query"]
+    method: BankQueryMethod
+    path_with_query: Annotated[str, StringConstraints(min_length=1, max_length=2048)]
+    request_id: Annotated[str, StringConstraints(pattern=r"\A[!-~]+\z", min_length=1, max_length=83)]
+    request_time: Annotated[str, StringConstraints(pattern=r"\A[1-9][0-9]{0,11}\z")]
+
+
+class BankMessageRequest(Message):
+    """Sign a body for the bank that moves no money."""
+
+    purpose: Literal["bank_message"]
+    profile: BankMessageProfile
+    body: BodyBytes
+
+
+class Claims(Message):
+    """What an access token says.
+
+    Units: `issued_at` and `expires_at` in whole seconds since 1970, UTC.
+    """
+
+    client_id: Word
+    programme_id: Word | None
+    scopes: Annotated[tuple[Scope, ...], Field(max_length=64)]
+    audience: Word
+    issuer: Word
+    issued_at: UnixSeconds
+    expires_at: UnixSeconds
+    token_id: Word
+
+
+class AccessTokenRequest(Message):
+    """Issue an access token."""
+
+    purpose: Literal["access_token"]
+    claims: Claims
+
+
+class CheckpointRequest(Message):
+    """Sign a checkpoint of the ledger's log."""
+
+    purpose: Literal["checkpoint"]
+    origin: Origin
+    size: Annotated[int, Field(ge=0, le=SIZE_MAX)]
+    root: Annotated[Base64Bytes, Field(min_length=32, max_length=32)]
+
+
+class ExportRequest(Message):
+    """Sign the manifest of an audit export."""
+
+    purpose: Literal["export"]
+    manifest: Annotated[Base64Bytes, Field(min_length=2, max_length=MANIFEST_BYTES_MAX)]
+
+
+class PublicKeysRequest(Message):
+    """Ask for the public keys."""
+
+    purpose: Literal["public_keys"]
+
+
+class PingRequest(Message):
+    """Ask whether anyone is there."""
+
+    purpose: Literal["ping"]
+
+
+SigningRequest: TypeAlias = (
+    PayoutRequest
+    | BankQueryRequest
+    | BankMessageRequest
+    | AccessTokenRequest
+    | CheckpointRequest
+    | ExportRequest
+)
+Request: TypeAlias = SigningRequest | PublicKeysRequest | PingRequest
+_REQUEST: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="purpose")])
+
+
+def read_request(data: bytes) -> Request | Refusal:
+    """The request that a datagram holds, or why it holds none."""
+    if len(data) > MESSAGE_BYTES_MAX:
+        return refusal(RefusalCode.MESSAGE_TOO_LARGE)
+    if not _is_canonical(data):
+        return refusal(RefusalCode.MESSAGE_NOT_CANONICAL)
+    try:
+        return _REQUEST.validate_json(data, strict=True)
+    except ValidationError as error:
+        return Refusal(code=RefusalCode.MESSAGE_FIELDS_REFUSED, detail=_fields_named(error))
+
+
+def _is_canonical(data: bytes) -> bool:
+    try:
+        return canonical.encode(canonical.parse(data)) == data
+    except (canonical.JsonUnreadable, TypeError, RecursionError):
+        # TypeError: a fraction, which canonical JSON does not have.
+        return False
+
+
+def _fields_named(error: ValidationError) -> str:
+    """Which fields were wrong and how; never what they held."""
+    faults = error.errors(include_url=False, include_context=False, include_input=False)
+    places = (".".join(str(step) for step in fault["loc"]) or "message" for fault in faults)
+    named = (
+        f"{place[:FIELD_NAME_CHARS_MAX]}: {fault['type']}"
+        for place, fault in zip(places, faults, strict=True)
+    )
+    return "; ".join(list(named)[:FIELDS_NAMED_MAX])
+
+
+@dataclass(frozen=True, slots=True, config=ConfigDict(strict=True, extra="forbid"))
+class Signature:
+    """A signature over bytes that the caller has.
+
+    `digest` is the SHA-256, in hex, of the bytes that the signature covers.
+    """
+
+    signature: Base64Bytes
+    key_id: str
+    digest: str
+
+    @property
+    def signature_base64(self) -> str:
+        """The signature as standard base64 text, as bank headers want it."""
+        return to_base64(self.signature)
+
+
+@dataclass(frozen=True, slots=True, config=ConfigDict(strict=True, extra="forbid"))
+class IssuedToken:
+    """An access token, compact serialisation."""
+
+    token: str
+
+
+@dataclass(frozen=True, slots=True, config=ConfigDict(strict=True, extra="forbid"))
+class SignedCheckpoint:
+    """A whole signed note, ready to publish."""
+
+    note: str
+    key_id: str
+
+
+@dataclass(frozen=True, slots=True, config=ConfigDict(strict=True, extra="forbid"))
+class PublicKey:
+    """A public key, SubjectPublicKeyInfo in PEM, under its id."""
+
+    key_id: str
+    pem: str
+
+
+@dataclass(frozen=True, slots=True, config=ConfigDict(strict=True, extra="forbid"))
+class PublicKeys:
+    """The current public key of each purpose."""
+
+    keys: dict[str, PublicKey]
+
+
+@dataclass(frozen=True, slots=True, config=ConfigDict(strict=True, extra="forbid"))
+class Pong:
+    """Someone is there."""
+
+
+Answer: TypeAlias = Signature | IssuedToken | SignedCheckpoint | PublicKeys | Pong
+_ANSWER: TypeAdapter[Answer] = TypeAdapter(Answer)
+
+
+def write_answer(answer: Answer | Refusal) -> bytes:
+    """The datagram that carries an answer."""
+    if isinstance(answer, Refusal):
+        return canonical.encode({"ok": False, "refusal": str(answer.code), "detail": answer.detail})
+    fields = _ANSWER.dump_python(answer)
+    return canonical.encode({"ok": True, **fields})

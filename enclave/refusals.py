@@ -1,0 +1,118 @@
+"""Every reason for which the enclave does not sign, each with its own stable code.
+
+The order of the members is the order in which the reasons are looked for: of several that apply, a caller
+hears the first. The sentences are fixed, so that no name, account number or secret can slip into an answer
+or into the log.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class RefusalCode(StrEnum):
+    """Stable codes; a code is never reused for another reason."""
+
+    # The message itself.
+    PEER_REFUSED = "peer_refused"
+    MESSAGE_TOO_LARGE = "message_too_large"
+    MESSAGE_NOT_CANONICAL = "message_not_canonical"
+    MESSAGE_FIELDS_REFUSED = "message_fields_refused"
+
+    # Payouts: what the database says.
+    FACTS_UNAVAILABLE = "facts_unavailable"
+    PAYOUT_UNKNOWN = "payout_unknown"
+    STATE_NOT_SUBMITTED = "state_not_submitted"
+    ATTEMPT_NOT_OPEN = "attempt_not_open"
+    ALREADY_SENT = "already_sent"
+    ORDER_DIGEST_MISMATCH = "order_digest_mismatch"
+    ORDER_FIELDS_DIFFER = "order_fields_differ"
+    NOT_CLEARED = "not_cleared"
+    CLEARANCE_FOR_OTHER_ORDER = "clearance_for_other_order"
+
+    # Payouts: what the body says.
+    RAIL_MISMATCH = "rail_mismatch"
+    BODY_UNREADABLE = "body_unreadable"
+    BODY_AMOUNT_DIFFERS = "body_amount_differs"
+    BODY_CURRENCY_DIFFERS = "body_currency_differs"
+    BODY_CREDITOR_DIFFERS = "body_creditor_differs"
+    BODY_DEBTOR_DIFFERS = "body_debtor_differs"
+    BODY_REFERENCE_DIFFERS = "body_reference_differs"
+    BODY_UNKNOWN_FIELD = "body_unknown_field"
+
+    # Payouts: limits, and what was signed before.
+    AMOUNT_NOT_POSITIVE = "amount_not_positive"
+    OVER_PAYMENT_LIMIT = "over_payment_limit"
+    SIGNED_OTHER_BODY = "signed_other_body"
+
+    # Other requests to the bank.
+    QUERY_PATH_REFUSED = "query_path_refused"
+    QUERY_TIME_REFUSED = "query_time_refused"
+    MESSAGE_SHAPE_REFUSED = "message_shape_refused"
+
+    # Access tokens.
+    TOKEN_LIFETIME_REFUSED = "token_lifetime_refused"  # noqa: S105  # a code, not a token
+    TOKEN_CLOCK_REFUSED = "token_clock_refused"  # noqa: S105  # a code, not a token
+
+    # Checkpoints.
+    CHECKPOINT_REWINDS = "checkpoint_rewinds"
+    CHECKPOINT_FORKS = "checkpoint_forks"
+
+    # Exports.
+    MANIFEST_UNREADABLE = "manifest_unreadable"
+    MANIFEST_FORMAT_REFUSED = "manifest_format_refused"
+
+    # The enclave's own state: these may be asked again.
+    LOG_UNAVAILABLE = "log_unavailable"
+    INTERNAL = "internal"
+
+
+_DETAILS: dict[RefusalCode, str] = {
+    RefusalCode.PEER_REFUSED: "this user may not talk to the enclave",
+    RefusalCode.MESSAGE_TOO_LARGE: "the message is larger than the enclave reads",
+    RefusalCode.MESSAGE_NOT_CANONICAL: "the message is not canonical JSON (sorted keys, no spaces, ASCII)",
+    RefusalCode.MESSAGE_FIELDS_REFUSED: "the message does not have exactly the fields of its purpose",
+    RefusalCode.FACTS_UNAVAILABLE: "the enclave could not look at the database",
+    RefusalCode.PAYOUT_UNKNOWN: "the database holds no such payout",
+    RefusalCode.STATE_NOT_SUBMITTED: "the payout is not in the state submitted",
+    RefusalCode.ATTEMPT_NOT_OPEN: "the attempt is not the payout's open one",
+    RefusalCode.ALREADY_SENT: "an earlier attempt may have reached the bank",
+    RefusalCode.ORDER_DIGEST_MISMATCH: "the stored order no longer has the digest it was stored with",
+    RefusalCode.ORDER_FIELDS_DIFFER: "the payout differs from the order it was made from",
+    RefusalCode.NOT_CLEARED: "no clearance has been redeemed for the payout",
+    RefusalCode.CLEARANCE_FOR_OTHER_ORDER: "the clearance is bound to another order",
+    RefusalCode.RAIL_MISMATCH: "the profile is not the payout's rail",
+    RefusalCode.BODY_UNREADABLE: "the body cannot be read as a payment of this profile",
+    RefusalCode.BODY_AMOUNT_DIFFERS: "the body's amount is not the payout's",
+    RefusalCode.BODY_CURRENCY_DIFFERS: "the body's currency is not the payout's, or the rail's",
+    RefusalCode.BODY_CREDITOR_DIFFERS: "the body's creditor is not the payout's",
+    RefusalCode.BODY_DEBTOR_DIFFERS: "the body's debtor is not the payout's",
+    RefusalCode.BODY_REFERENCE_DIFFERS: "the body's references are not the payout's",
+    RefusalCode.BODY_UNKNOWN_FIELD: "the body holds a field that nothing in the payout accounts for",
+    RefusalCode.AMOUNT_NOT_POSITIVE: "the amount is not positive",
+    RefusalCode.OVER_PAYMENT_LIMIT: "the amount is over the limit for one payment",
+    RefusalCode.SIGNED_OTHER_BODY: "another body was signed for this payout before",
+    RefusalCode.QUERY_PATH_REFUSED: "the path must begin with / and be printable ASCII",
+    RefusalCode.QUERY_TIME_REFUSED: "the request time is not close to the enclave's clock",
+    RefusalCode.MESSAGE_SHAPE_REFUSED: "the body does not have the exact shape of its profile",
+    RefusalCode.TOKEN_LIFETIME_REFUSED: "a token lives from one second to one hour",
+    RefusalCode.TOKEN_CLOCK_REFUSED: "the time of issue is not close to the enclave's clock",
+    RefusalCode.CHECKPOINT_REWINDS: "a larger checkpoint of this log was signed before",
+    RefusalCode.CHECKPOINT_FORKS: "another root was signed for this size before",
+    RefusalCode.MANIFEST_UNREADABLE: "the manifest is not a JSON object, or is too large",
+    RefusalCode.MANIFEST_FORMAT_REFUSED: "the manifest is not a tallystick-export with files",
+    RefusalCode.LOG_UNAVAILABLE: "the decision could not be made durable in the log",
+    RefusalCode.INTERNAL: "the enclave failed; nothing was signed",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why there is no signature."""
+
+    code: RefusalCode
+    detail: str
+
+
+def refusal(code: RefusalCode) -> Refusal:
+    """The refusal with its fixed sentence."""
+    return Refusal(code=code, detail=_DETAILS[code])

@@ -1,0 +1,207 @@
+"""The socket: one thread, many callers, one datagram a request and one an answer.
+
+Reads at most one request from each caller a round and hands the round to the signer, so that requests which
+arrive while others are being signed share the next write to the disk. Who is calling is asked of the kernel
+(SO_PEERCRED), not of the caller. Decides nothing about what is signed.
+Follows: unix(7), SOCK_SEQPACKET and SO_PEERCRED.
+"""
+
+import os
+import selectors
+import socket
+import struct
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from enclave.facts import PayoutFacts
+from enclave.keys import KeyBackend
+from enclave.log import SigningLog
+from enclave.policy import Limits
+from enclave.protocol import MESSAGE_BYTES_MAX, write_answer
+from enclave.refusals import RefusalCode, refusal
+from enclave.signer import Clock, Letter, Peer, Signer
+
+CALLERS_MAX = 64
+BACKLOG = 128
+SOCKET_BUFFER_BYTES = 256 * 1024
+
+_PEER_CREDENTIALS = struct.Struct("iII")
+_ROOT = 0
+
+
+class SocketUnavailable(Exception):
+    """The socket cannot be made, or another enclave answers on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Caller:
+    connection: socket.socket
+    peer: Peer
+
+
+class Server:
+    """The enclave, answering on a socket until it is told to stop."""
+
+    def __init__(
+        self,
+        *,
+        socket_path: Path,
+        keys: KeyBackend,
+        facts: PayoutFacts,
+        log: SigningLog,
+        clock: Clock,
+        limits: Limits,
+        allowed_uids: Iterable[int] | None = None,
+    ) -> None:
+        """Make the socket and record the start; `allowed_uids` is the own user and root unless given.
+
+        Raises:
+            SocketUnavailable: the path cannot be bound, or an enclave already answers there.
+            LogUnavailable: the start cannot be recorded.
+        """
+        own = {os.geteuid(), _ROOT}
+        self._allowed_uids = frozenset(own if allowed_uids is None else allowed_uids)
+        self._signer = Signer(keys=keys, facts=facts, log=log, clock=clock, limits=limits)
+        self._signer.record_start()
+        self._socket_path = socket_path
+        self._listener = _listen(socket_path, open_to_others=not self._allowed_uids <= own)
+        self._wake_reader, self._wake_writer = socket.socketpair()
+        self._wake_writer.setblocking(False)
+        self._callers: dict[int, _Caller] = {}
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._listener, selectors.EVENT_READ)
+        self._selector.register(self._wake_reader, selectors.EVENT_READ)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def serve(self) -> None:
+        """Answer rounds of requests until `stop`."""
+        while self._serve_round():
+            pass
+
+    def stop(self) -> None:
+        """Let `serve` return after its round; may be called from a signal handler or another thread."""
+        try:
+            self._wake_writer.send(b"\0")
+        except BlockingIOError:
+            # The pipe is full of calls to stop: one of them will be heard.
+            return
+
+    def close(self) -> None:
+        """Close the socket, every caller's connection and the socket's name."""
+        for caller in list(self._callers.values()):
+            self._drop(caller)
+        self._selector.close()
+        for end in (self._listener, self._wake_reader, self._wake_writer):
+            end.close()
+        self._socket_path.unlink(missing_ok=True)
+
+    def _serve_round(self) -> bool:
+        ready = {key.fd for key, _ in self._selector.select()}
+        if self._wake_reader.fileno() in ready:
+            return False
+        if self._listener.fileno() in ready:
+            self._accept_all()
+        self._answer([self._callers[number] for number in ready if number in self._callers])
+        return True
+
+    def _accept_all(self) -> None:
+        for _ in range(BACKLOG):
+            try:
+                connection, _address = self._listener.accept()
+            except OSError:
+                # Nobody is left, or we are out of descriptors: those who are in come first.
+                return
+            self._welcome(connection)
+
+    def _welcome(self, connection: socket.socket) -> None:
+        if len(self._callers) >= CALLERS_MAX:
+            connection.close()
+            return
+        connection.setblocking(False)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER_BYTES)
+        self._callers[connection.fileno()] = _Caller(connection=connection, peer=_peer_of(connection))
+        self._selector.register(connection, selectors.EVENT_READ)
+
+    def _answer(self, callers: Sequence[_Caller]) -> None:
+        received = [(caller, self._receive(caller)) for caller in callers]
+        round_ = [(caller, data) for caller, data in received if data is not None]
+        letters = [Letter(peer=caller.peer, data=data) for caller, data in round_]
+        answers = self._signer.answer(letters) if letters else []
+        for (caller, _), answer in zip(round_, answers, strict=True):
+            self._send(caller, answer)
+
+    def _receive(self, caller: _Caller) -> bytes | None:
+        try:
+            # One byte more than allowed shows that a datagram was longer; the kernel drops its rest.
+            data = caller.connection.recv(MESSAGE_BYTES_MAX + 1)
+        except BlockingIOError:
+            return None
+        except OSError:
+            data = b""
+        if not data:
+            self._drop(caller)
+            return None
+        if caller.peer.uid not in self._allowed_uids:
+            self._send(caller, write_answer(refusal(RefusalCode.PEER_REFUSED)))
+            self._drop(caller)
+            return None
+        return data
+
+    def _send(self, caller: _Caller, answer: bytes) -> None:
+        try:
+            caller.connection.send(answer)
+        except OSError:
+            # Gone, or not reading its answers: one thread waits for nobody.
+            self._drop(caller)
+
+    def _drop(self, caller: _Caller) -> None:
+        if self._callers.pop(caller.connection.fileno(), None) is not None:
+            self._selector.unregister(caller.connection)
+            caller.connection.close()
+
+
+def _peer_of(connection: socket.socket) -> Peer:
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER_CREDENTIALS.size)
+    pid, uid, _ = _PEER_CREDENTIALS.unpack(credentials)
+    return Peer(pid=pid, uid=uid)
+
+
+def _listen(path: Path, *, open_to_others: bool) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        _remove_if_dead(path)
+        listener.bind(str(path))
+        # Nobody can connect before listen(), so there is no moment with the wrong mode.
+        path.chmod(0o666 if open_to_others else 0o600)
+        listener.listen(BACKLOG)
+        listener.setblocking(False)
+    except OSError as error:
+        listener.close()
+        raise SocketUnavailable(f"cannot make the socket: {error.strerror or error}") from error
+    except SocketUnavailable:
+        listener.close()
+        raise
+    return listener
+
+
+def _remove_if_dead(path: Path) -> None:
+    if not path.is_socket():
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as probe:
+        probe.settimeout(1)
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink()
+            return
+    raise SocketUnavailable("another enclave answers on the socket")

@@ -1,0 +1,144 @@
+"""The enclave as it runs: a process of its own, on a SoftHSM2 token of its own."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from enclave.client import EnclaveClient
+from enclave.softhsm import CONFIGURATION_VARIABLE
+
+TOKEN_LABEL = "tallystick-test"
+PIN = "user-pin-9f2c41d8e7b6a503"
+SO_PIN = "officer-pin-1b7d90c2f4e8a6"
+NO_DATABASE = "postgresql://tallystick_enclave@127.0.0.1:1/nowhere"
+
+
+@contextmanager
+def secret_on_a_descriptor(secret: str) -> Iterator[int]:
+    """A pipe that holds a secret, to be inherited; the writing end is closed."""
+    reader, writer = os.pipe()
+    try:
+        os.write(writer, secret.encode())
+        os.close(writer)
+        yield reader
+    finally:
+        os.close(reader)
+
+
+@dataclass(frozen=True, slots=True)
+class SoftHsmToken:
+    """A SoftHSM2 directory with one token."""
+
+    module: Path
+    configuration: Path
+    directory: Path
+
+    @property
+    def public_keys(self) -> Path:
+        return self.directory / "public"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {"PATH": os.environ["PATH"], CONFIGURATION_VARIABLE: str(self.configuration)}
+
+    def pem(self, name: str) -> str:
+        return (self.public_keys / f"{name}.pem").read_text()
+
+    def hold_ceremony(self, *, pin: str = PIN, so_pin: str = SO_PIN) -> subprocess.CompletedProcess[str]:
+        with secret_on_a_descriptor(pin) as pin_fd, secret_on_a_descriptor(so_pin) as so_pin_fd:
+            command = [sys.executable, "-m", "enclave", "ceremony"]
+            command += ["--module", str(self.module), "--token-label", TOKEN_LABEL]
+            command += ["--pin-fd", str(pin_fd), "--so-pin-fd", str(so_pin_fd)]
+            command += ["--public-keys", str(self.public_keys)]
+            return self._run(command, pass_fds=(pin_fd, so_pin_fd))
+
+    def python(self, code: str) -> subprocess.CompletedProcess[str]:
+        """Run code in a process of its own: this one must not load the module."""
+        return self._run([sys.executable, "-c", code])
+
+    def serve_and_fail(
+        self, enclave_directory: Path, **options: str | None
+    ) -> subprocess.CompletedProcess[str]:
+        """Start an enclave that is expected to end by itself."""
+        with secret_on_a_descriptor(options.pop("pin", None) or PIN) as pin_fd:
+            command = self.serve_command(enclave_directory, **{"pin_fd": str(pin_fd), **options})
+            return self._run(command, pass_fds=(pin_fd,))
+
+    def serve_command(self, enclave_directory: Path, **options: str | None) -> list[str]:
+        """The command line, options changed as asked: "" makes a flag, None leaves the option out."""
+        defaults: dict[str, str | None] = {
+            "socket": str(enclave_directory / "enclave.sock"),
+            "module": str(self.module),
+            "token_label": TOKEN_LABEL,
+            "log": str(enclave_directory / "signing.log"),
+            "database_url": NO_DATABASE,
+        }
+        command = [sys.executable, "-m", "enclave", "serve"]
+        for name, value in (defaults | options).items():
+            if value is not None:
+                command += [f"--{name.replace('_', '-')}", *([value] if value else [])]
+        return command
+
+    @contextmanager
+    def serving(self, enclave_directory: Path, **options: str) -> Iterator["RunningEnclave"]:
+        with secret_on_a_descriptor(PIN) as pin_fd:
+            process = subprocess.Popen(
+                self.serve_command(enclave_directory, **{"pin_fd": str(pin_fd), **options}),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                pass_fds=(pin_fd,),
+                env=self.environment,
+            )
+        with process:
+            assert process.stdout is not None
+            ready = process.stdout.readline()
+            try:
+                yield RunningEnclave(process=process, directory=enclave_directory, ready_line=ready)
+            finally:
+                process.kill()
+
+    def _run(
+        self, command: Sequence[str], pass_fds: tuple[int, ...] = ()
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command,
+            env=self.environment,
+            pass_fds=pass_fds,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RunningEnclave:
+    """An enclave process that said it was ready."""
+
+    process: subprocess.Popen[str]
+    directory: Path
+    ready_line: str
+
+    @property
+    def socket_path(self) -> Path:
+        return self.directory / "enclave.sock"
+
+    @property
+    def log_path(self) -> Path:
+        return self.directory / "signing.log"
+
+    def client(self) -> EnclaveClient:
+        return EnclaveClient(self.socket_path)
+
+    def terminate(self) -> int:
+        self.process.terminate()
+        return self.process.wait(timeout=30)
+
+    def errors(self) -> str:
+        assert self.process.stderr is not None
+        return self.process.stderr.read()

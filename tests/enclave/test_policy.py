@@ -1,0 +1,526 @@
+"""Every reason for which a signature is refused, at its very edge, and that nothing slips between them."""
+
+import hashlib
+import json
+from dataclasses import fields, replace
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from enclave import policy
+from enclave.facts import PayoutRecord
+from enclave.notes import Checkpoint
+from enclave.policy import (
+    PAYMENT_LIMIT_MINOR_MAX,
+    Limits,
+    refuse_access_token,
+    refuse_bank_message,
+    refuse_bank_query,
+    refuse_checkpoint,
+    refuse_export,
+    refuse_payout,
+)
+from enclave.protocol import (
+    AccessTokenRequest,
+    BankMessageRequest,
+    BankQueryRequest,
+    CheckpointRequest,
+    Claims,
+    ExportRequest,
+    PayoutRequest,
+)
+from enclave.refusals import Refusal, RefusalCode, refusal
+from tests.enclave.payouts import (
+    AMOUNT_MINOR,
+    CREDIT_TRANSFER,
+    INSTANT,
+    body_of,
+    good_record,
+    order_text,
+    record_of,
+    request_of,
+)
+
+NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
+NOW_S = int(NOW.timestamp())
+LIMITS = Limits()
+GOOD = request_of(body_of(CREDIT_TRANSFER))
+
+
+def code_of(answer: Refusal | None) -> str | None:
+    return None if answer is None else str(answer.code)
+
+
+def judge(
+    request: PayoutRequest = GOOD,
+    record: PayoutRecord | None = None,
+    *,
+    signed_digest: str | None = None,
+    limits: Limits = LIMITS,
+) -> str | None:
+    return code_of(
+        refuse_payout(
+            request,
+            good_record() if record is None else record,
+            signed_digest=signed_digest,
+            limits=limits,
+        )
+    )
+
+
+def judge_body(body: bytes) -> str | None:
+    return judge(request_of(body))
+
+
+def test_a_payout_that_agrees_with_its_record_may_be_signed() -> None:
+    assert judge() is None
+
+
+def test_an_instant_payout_that_agrees_with_its_record_may_be_signed() -> None:
+    request = request_of(body_of(INSTANT), profile="clearbank.sct_inst")
+
+    assert judge(request, record_of(order_text(rail="SCT_INST"), rail="SCT_INST")) is None
+
+
+@pytest.mark.parametrize("reference", [{}, {"reference": None}])
+def test_an_instant_payout_without_remittance_may_leave_the_reference_out(reference: dict[str, None]) -> None:
+    members = {name: value for name, value in INSTANT.items() if name != "reference"} | reference
+    record = record_of(order_text(rail="SCT_INST"), rail="SCT_INST", remittance=None)
+
+    assert judge(request_of(body_of(members), profile="clearbank.sct_inst"), record) is None
+
+
+@pytest.mark.parametrize("amount", ["1234.56", "1234.560", "123456e-2", "1.23456E+3"])
+def test_the_same_amount_spelt_otherwise_is_the_same_amount(amount: str) -> None:
+    assert judge_body(body_of(CREDIT_TRANSFER, amount=amount)) is None
+
+
+def test_a_payout_that_the_database_does_not_hold_is_refused() -> None:
+    answer = refuse_payout(GOOD, None, signed_digest=None, limits=LIMITS)
+
+    assert code_of(answer) == "payout_unknown"
+
+
+def test_a_record_of_another_payout_counts_as_none() -> None:
+    assert judge(record=good_record(payout_id="pay_" + "00" * 16)) == "payout_unknown"
+
+
+def other_digest() -> bytes:
+    return hashlib.sha256(b"another order").digest()
+
+
+RECORD_REFUSALS = [
+    (good_record(state="approved"), "state_not_submitted"),
+    (good_record(state="Submitted"), "state_not_submitted"),
+    (good_record(open_attempt_id=None), "attempt_not_open"),
+    (good_record(open_attempt_id="att_" + "c4" * 16), "attempt_not_open"),
+    (good_record(attempts_possibly_sent=1), "already_sent"),
+    (good_record(order_digest=other_digest()), "order_digest_mismatch"),
+    (good_record(order_canonical=order_text() + " "), "order_digest_mismatch"),
+    (good_record(cleared_digest=None), "not_cleared"),
+    (good_record(cleared_digest=None, order_canonical=None), "not_cleared"),
+    (good_record(order_canonical=None), "order_digest_mismatch"),
+    (good_record(cleared_digest=other_digest()), "clearance_for_other_order"),
+    (good_record(cleared_digest=b""), "clearance_for_other_order"),
+    (record_of(order_text(rail="SCT_INST"), rail="SCT_INST"), "rail_mismatch"),
+    (good_record(debtor_iban="NL91CLRB0417164301"), "body_debtor_differs"),
+    (good_record(debtor_name="Universal Pay BV"), "body_debtor_differs"),
+    (good_record(end_to_end_id="PAY-5A5A5A5B"), "body_reference_differs"),
+    (good_record(remittance="Settlement week 48"), "body_reference_differs"),
+    (good_record(remittance=None), "body_reference_differs"),
+]
+
+
+@pytest.mark.parametrize(("record", "code"), RECORD_REFUSALS)
+def test_a_record_that_does_not_bear_the_payout_out_is_refused(record: PayoutRecord, code: str) -> None:
+    assert judge(record=record) == code
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"amount_minor": AMOUNT_MINOR + 1},
+        {"currency": "USD"},
+        {"creditor_iban": "DE89370400440532013001"},
+        {"creditor_name": "Blumen Becker"},
+        {"rail": "SCT_INST"},
+        {"payout_id": "pay_" + "00" * 16},
+        {"programme_id": "prg_other"},
+        {"amount_minor": str(AMOUNT_MINOR)},
+        {"end_to_end_id": "PAY-OTHER"},
+        {"debtor_iban": "NL91CLRB0417164301"},
+    ],
+)
+def test_an_order_that_says_something_else_than_the_payout_is_refused(change: dict[str, str | int]) -> None:
+    assert judge(record=record_of(order_text(**change))) == "order_fields_differ"
+
+
+@pytest.mark.parametrize("order", ["", "[]", "null", '{"amount_minor":123456}', "{", '{"a":1,"a":1}'])
+def test_an_order_that_cannot_be_read_is_refused(order: str) -> None:
+    assert judge(record=record_of(order)) == "order_fields_differ"
+
+
+def test_true_is_not_the_amount_one() -> None:
+    record = record_of(order_text(amount_minor=True), amount_minor=1)
+
+    assert judge(request_of(body_of(CREDIT_TRANSFER, amount="0.01")), record) == "order_fields_differ"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{",
+        b"[]",
+        b"null",
+        b"\xff\xfe{\x00}\x00",
+        b"\xef\xbb\xbf" + body_of(CREDIT_TRANSFER),
+        body_of(CREDIT_TRANSFER, amount=None),
+        body_of(CREDIT_TRANSFER, amount='"1234.56"'),
+        body_of(CREDIT_TRANSFER, amount="true"),
+        body_of(CREDIT_TRANSFER, amount="NaN"),
+        body_of(CREDIT_TRANSFER, amount="Infinity"),
+        body_of(CREDIT_TRANSFER, amount="1e99999999999999999999999"),
+        body_of(CREDIT_TRANSFER, amount="1234.56, " + '"amount": 1234.56'),
+        body_of({**CREDIT_TRANSFER, "creditor": "DE89370400440532013000"}),
+        body_of({**CREDIT_TRANSFER, "debtor": None}),
+        body_of({**CREDIT_TRANSFER, "endToEndId": 7}),
+        b"[" * 16_000,
+    ],
+)
+def test_a_body_that_is_no_payment_is_refused(body: bytes) -> None:
+    assert judge_body(body) == "body_unreadable"
+
+
+@pytest.mark.parametrize(
+    "amount",
+    [
+        "1234.57",
+        "1234.55",
+        "1234.5600000000000000000000000000001",
+        "123456",
+        "12.3456",
+        "-1234.56",
+        "0",
+        "1e400",
+    ],
+)
+def test_another_amount_in_the_body_is_refused(amount: str) -> None:
+    assert judge_body(body_of(CREDIT_TRANSFER, amount=amount)) == "body_amount_differs"
+
+
+def test_another_currency_in_the_body_is_refused() -> None:
+    assert judge_body(body_of({**CREDIT_TRANSFER, "currency": "USD"})) == "body_currency_differs"
+
+
+def test_a_payout_in_another_currency_than_the_rails_is_refused() -> None:
+    record = record_of(order_text(currency="USD"), currency="USD")
+
+    assert (
+        judge(request_of(body_of({**CREDIT_TRANSFER, "currency": "USD"})), record) == "body_currency_differs"
+    )
+
+
+@pytest.mark.parametrize(
+    ("members", "code"),
+    [
+        (
+            {"creditor": {"name": "Blumen Becker", "accountIban": "DE89370400440532013000"}},
+            "body_creditor_differs",
+        ),
+        ({"creditor": {"name": "Blumen Becker GmbH", "accountIban": "DE02"}}, "body_creditor_differs"),
+        ({"debtor": {"name": "Universal Pay", "accountIban": "NL91CLRB0417164300"}}, "body_debtor_differs"),
+        ({"debtor": {"name": "Universal Pay B.V.", "accountIban": "NL00"}}, "body_debtor_differs"),
+        ({"endToEndId": "PAY-5A5A5A5"}, "body_reference_differs"),
+        ({"remittanceInformationUnstructured": "Other words"}, "body_reference_differs"),
+        ({"creditorAgent": {"bic": "DEUTDEFF"}}, "body_unknown_field"),
+        ({"Amount": 1}, "body_unknown_field"),
+        (
+            {
+                "creditor": {
+                    "name": "Blumen Becker GmbH",
+                    "accountIban": "DE89370400440532013000",
+                    "postalAddress": {"townName": "Bonn", "country": "DE"},
+                }
+            },
+            "body_unknown_field",
+        ),
+    ],
+)
+def test_a_body_that_says_something_else_is_refused(members: dict[str, object], code: str) -> None:
+    body = json.dumps({**CREDIT_TRANSFER, **members, "amount": "@"}).replace('"@"', "1234.56").encode()
+
+    assert judge_body(body) == code
+
+
+@pytest.mark.parametrize("minor", [0, -1])
+def test_an_amount_that_is_not_positive_is_refused(minor: int) -> None:
+    body = body_of(CREDIT_TRANSFER, amount=str(Decimal(minor).scaleb(-2)))
+    record = record_of(order_text(amount_minor=minor), amount_minor=minor)
+
+    assert judge(request_of(body), record) == "amount_not_positive"
+
+
+def test_the_limit_itself_may_be_paid_and_a_cent_more_may_not() -> None:
+    assert judge(limits=Limits(per_payment_minor=AMOUNT_MINOR)) is None
+    assert judge(limits=Limits(per_payment_minor=AMOUNT_MINOR - 1)) == "over_payment_limit"
+
+
+def test_nothing_over_the_schemes_own_maximum_is_signed_by_default() -> None:
+    minor = PAYMENT_LIMIT_MINOR_MAX + 1
+    record = record_of(order_text(amount_minor=minor), amount_minor=minor)
+
+    assert judge(request_of(body_of(CREDIT_TRANSFER, amount="1000000000.00")), record) == "over_payment_limit"
+
+
+def test_the_same_body_may_be_signed_again_and_another_may_not() -> None:
+    same = hashlib.sha256(GOOD.body).hexdigest()
+    other = hashlib.sha256(GOOD.body + b" ").hexdigest()
+
+    assert judge(signed_digest=same) is None
+    assert judge(signed_digest=other) == "signed_other_body"
+
+
+def test_refusals_are_looked_for_in_the_order_of_their_codes() -> None:
+    looked_for = [code for code, _ in policy._PAYOUT_RULES]
+
+    assert looked_for == [code for code in RefusalCode if code in looked_for]
+
+
+def test_every_refusal_has_its_own_sentence() -> None:
+    details = [refusal(code).detail for code in RefusalCode]
+
+    assert all(details)
+    assert len(set(details)) == len(details)
+
+
+# One record column spoilt: every column counts.
+SPOILT_COLUMNS = st.sampled_from([field.name for field in fields(PayoutRecord)])
+SPOILT_VALUES = st.one_of(
+    st.none(), st.text(max_size=40), st.integers(-(2**63), 2**63 - 1), st.binary(max_size=40)
+)
+
+
+@given(name=SPOILT_COLUMNS, value=SPOILT_VALUES)
+def test_no_column_can_change_unnoticed(name: str, value: object) -> None:
+    record = good_record()
+    kind = type(getattr(record, name))
+    spoilt = replace(record, **{name: value}) if isinstance(value, kind) else record
+
+    assert (judge(record=spoilt) is None) == (spoilt == record)
+
+
+def meaning_of(body: bytes) -> object:
+    """What any reader would take the body to say, or None; shares no code with the enclave."""
+
+    def once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        if len({name for name, _ in pairs}) != len(pairs):
+            raise ValueError("twice")
+        return dict(pairs)
+
+    try:
+        return json.loads(body.decode(), object_pairs_hook=once, parse_float=Decimal, parse_int=Decimal)
+    except (ValueError, ArithmeticError):
+        return None
+
+
+BYTE_CHANGES = st.lists(
+    st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 2), st.integers(0, 255)),
+    min_size=1,
+    max_size=4,
+)
+
+
+@settings(max_examples=1000)
+@given(changes=BYTE_CHANGES)
+def test_no_mutated_body_is_signed_unless_it_means_the_same(changes: list[tuple[float, int, int]]) -> None:
+    good = body_of(CREDIT_TRANSFER)
+    body = bytearray(good)
+    for place, kind, value in changes:
+        at = int(place * len(body))
+        body[at : at + (kind != 1)] = bytes([value]) if kind else b""
+
+    if body and judge_body(bytes(body)) is None:
+        assert meaning_of(bytes(body)) == meaning_of(good)
+
+
+@settings(max_examples=500)
+@given(
+    name=st.sampled_from([*CREDIT_TRANSFER, "amount", "creditorAgent", "extra"]),
+    value=st.recursive(
+        st.none() | st.booleans() | st.text(max_size=20) | st.integers() | st.sampled_from([1234.56, 1234.5]),
+        lambda inner: st.dictionaries(
+            st.sampled_from(["name", "accountIban", "bic", "x"]), inner, max_size=3
+        ),
+        max_leaves=4,
+    ),
+)
+def test_no_exchanged_field_is_signed_unless_it_means_the_same(name: str, value: object) -> None:
+    members = {**json.loads(body_of(CREDIT_TRANSFER)), name: value}
+    body = json.dumps(members).encode()
+
+    if judge_body(body) is None:
+        assert meaning_of(body) == meaning_of(body_of(CREDIT_TRANSFER))
+
+
+def query(**changes: str) -> BankQueryRequest:
+    return BankQueryRequest.model_validate(
+        {
+            "purpose": "bank_query",
+            "method": "GET",
+            "path_with_query": "/mccy/v1/Accounts?pageNumber=1",
+            "request_id": "r-1",
+            "request_time": str(NOW_S),
+            **changes,
+        }
+    )
+
+
+@pytest.mark.parametrize("path", ["mccy/v1", "", "/a b", "/a\n", "/ä", "/\x7f"])
+def test_a_query_path_that_is_not_printable_from_its_slash_on_is_refused(path: str) -> None:
+    request = query().model_copy(update={"path_with_query": path})
+
+    assert code_of(refuse_bank_query(request, now=NOW)) == "query_path_refused"
+
+
+@pytest.mark.parametrize("skew_s", [-120, 0, 120])
+def test_a_query_within_two_minutes_of_our_clock_may_be_signed(skew_s: int) -> None:
+    assert refuse_bank_query(query(request_time=str(NOW_S + skew_s)), now=NOW) is None
+
+
+@pytest.mark.parametrize("skew_s", [-121, 121])
+def test_a_query_further_from_our_clock_is_refused(skew_s: int) -> None:
+    answer = refuse_bank_query(query(request_time=str(NOW_S + skew_s)), now=NOW)
+
+    assert code_of(answer) == "query_time_refused"
+
+
+GOOD_MESSAGES = [
+    ("clearbank.webhook_ack", b'{"Nonce":3141592653}'),
+    (
+        "clearbank.statement_request",
+        b'{"startDateTimeUtc":"2026-11-21T00:00:00Z","endDateTimeUtc":"2026-11-22T00:00:00Z"}',
+    ),
+    ("clearbank.virtual_account", b'{"accountId":"a-1","virtualAccount":{"owner":"Ada Lovelace"}}'),
+    (
+        "clearbank.virtual_account",
+        b'{"accountId":"a-1","virtualAccount":{"owner":"Ada","identifiers":[{"identifier":"NL1","kind":"IBAN"}]}}',
+    ),
+    (
+        "clearbank.account",
+        b'{"label":"l","owner":"o","kind":"GeneralSegregated","currencies":["EUR"],"bankIdentifierCode":"CLRBNL2A"}',
+    ),
+]
+
+
+@pytest.mark.parametrize(("profile", "body"), GOOD_MESSAGES)
+def test_a_message_of_a_known_shape_may_be_signed(profile: str, body: bytes) -> None:
+    request = BankMessageRequest.model_validate({"purpose": "bank_message", "profile": profile, "body": body})
+
+    assert refuse_bank_message(request) is None
+
+
+@pytest.mark.parametrize(
+    ("profile", "body"),
+    [
+        *[(profile, body_of(CREDIT_TRANSFER)) for profile, _ in GOOD_MESSAGES],
+        *[(profile, body_of(INSTANT)) for profile, _ in GOOD_MESSAGES],
+        ("clearbank.webhook_ack", b'{"Nonce":1,"amount":5}'),
+        ("clearbank.webhook_ack", b'{"Nonce":1,"Nonce":1}'),
+        ("clearbank.webhook_ack", b'{"Nonce":true}'),
+        ("clearbank.webhook_ack", b'{"Nonce":{"amount":5}}'),
+        ("clearbank.webhook_ack", b'{"nonce":1}'),
+        ("clearbank.webhook_ack", b"{}"),
+        ("clearbank.webhook_ack", b"1"),
+        ("clearbank.statement_request", b'{"startDateTimeUtc":"2026-11-21T00:00:00Z"}'),
+        ("clearbank.virtual_account", b'{"accountId":"a-1","virtualAccount":{"owner":"Ada","amount":1}}'),
+        ("clearbank.account", GOOD_MESSAGES[2][1]),
+    ],
+)
+def test_a_message_of_any_other_shape_is_refused(profile: str, body: bytes) -> None:
+    request = BankMessageRequest.model_validate({"purpose": "bank_message", "profile": profile, "body": body})
+
+    assert code_of(refuse_bank_message(request)) == "message_shape_refused"
+
+
+def token_request(*, issued_at: int, lifetime_s: int) -> AccessTokenRequest:
+    claims = Claims(
+        client_id="shop",
+        programme_id="prg_universal",
+        scopes=("checkouts:write",),
+        audience="https://api.example",
+        issuer="https://api.example",
+        issued_at=issued_at,
+        expires_at=issued_at + lifetime_s,
+        token_id="tok_1",
+    )
+    return AccessTokenRequest(purpose="access_token", claims=claims)
+
+
+@pytest.mark.parametrize(
+    ("lifetime_s", "code"),
+    [
+        (1, None),
+        (3600, None),
+        (0, "token_lifetime_refused"),
+        (-1, "token_lifetime_refused"),
+        (3601, "token_lifetime_refused"),
+    ],
+)
+def test_a_token_lives_from_one_second_to_one_hour(lifetime_s: int, code: str | None) -> None:
+    answer = refuse_access_token(token_request(issued_at=NOW_S, lifetime_s=lifetime_s), now=NOW)
+
+    assert code_of(answer) == code
+
+
+@pytest.mark.parametrize(
+    ("skew_s", "code"),
+    [(-120, None), (120, None), (-121, "token_clock_refused"), (121, "token_clock_refused")],
+)
+def test_a_token_is_issued_at_our_own_time(skew_s: int, code: str | None) -> None:
+    answer = refuse_access_token(token_request(issued_at=NOW_S + skew_s, lifetime_s=600), now=NOW)
+
+    assert code_of(answer) == code
+
+
+ROOT, OTHER_ROOT = b"\x01" * 32, b"\x02" * 32
+
+
+@pytest.mark.parametrize(
+    ("size", "root", "code"),
+    [
+        (7, ROOT, None),
+        (8, OTHER_ROOT, None),
+        (6, ROOT, "checkpoint_rewinds"),
+        (7, OTHER_ROOT, "checkpoint_forks"),
+    ],
+)
+def test_a_log_only_grows_and_never_forks(size: int, root: bytes, code: str | None) -> None:
+    request = CheckpointRequest(purpose="checkpoint", origin="ledger.example", size=size, root=root)
+    last = Checkpoint(origin="ledger.example", size=7, root=ROOT)
+
+    assert code_of(refuse_checkpoint(request, last=last)) == code
+
+
+def test_the_first_checkpoint_of_a_log_may_have_any_size() -> None:
+    request = CheckpointRequest(purpose="checkpoint", origin="ledger.example", size=0, root=ROOT)
+
+    assert refuse_checkpoint(request, last=None) is None
+
+
+@pytest.mark.parametrize(
+    ("manifest", "code"),
+    [
+        (b'{"format":"tallystick-export","files":[]}', None),
+        (b'{"files":[]}', "manifest_format_refused"),
+        (b'{"format":"tallystick-export"}', "manifest_format_refused"),
+        (b'{"format":"Tallystick-export","files":[]}', "manifest_format_refused"),
+        (b'{"format":"x","format":"tallystick-export","files":[]}', "manifest_unreadable"),
+        (b"[]", "manifest_unreadable"),
+        (b"not json", "manifest_unreadable"),
+    ],
+)
+def test_only_an_export_manifest_is_signed_as_one(manifest: bytes, code: str | None) -> None:
+    assert code_of(refuse_export(ExportRequest(purpose="export", manifest=manifest))) == code

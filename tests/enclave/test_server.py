@@ -1,0 +1,560 @@
+"""The server in this process, with software keys: sockets, rounds, log and refusals together."""
+
+import base64
+import hashlib
+import os
+import resource
+import socket
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from enclave.backends.software import SoftwareKeys
+from enclave.client import EnclaveClient, EnclaveRefused, EnclaveUnavailable
+from enclave.facts import FactsUnavailable, PayoutFacts, PayoutRecord
+from enclave.keys import KeyBackend, KeyBackendFailure, Purpose, verifies
+from enclave.log import EntryKind, LogRecord, SigningLog, audit
+from enclave.notes import Checkpoint, verify_checkpoint
+from enclave.policy import Limits
+from enclave.protocol import EXPORT_PREFIX, MESSAGE_BYTES_MAX, Signature
+from enclave.server import CALLERS_MAX, Server, SocketUnavailable
+from enclave.signer import Letter, Peer, Signer
+from enclave.tokens import verify_access_token
+from tests.enclave.payouts import (
+    ATTEMPT_ID,
+    CREDIT_TRANSFER,
+    PAYOUT_ID,
+    MemoryFacts,
+    body_of,
+    good_record,
+)
+
+NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
+KEYS = SoftwareKeys.generate()
+BODY = body_of(CREDIT_TRANSFER)
+MANIFEST = b'{"format":"tallystick-export","files":[]}'
+
+
+@dataclass(frozen=True, slots=True)
+class SilentDatabase:
+    """Facts that are not to be had."""
+
+    def payouts(self, payout_ids: Sequence[str]) -> Mapping[str, PayoutRecord]:
+        raise FactsUnavailable("down")
+
+
+@dataclass(frozen=True, slots=True)
+class BrokenFacts:
+    """Facts whose code is wrong."""
+
+    def payouts(self, payout_ids: Sequence[str]) -> Mapping[str, PayoutRecord]:
+        raise ZeroDivisionError
+
+
+@dataclass(frozen=True, slots=True)
+class LostToken:
+    """A back end whose token was pulled out after the start."""
+
+    def sign(self, purpose: Purpose, message: bytes) -> bytes:
+        raise KeyBackendFailure("gone")
+
+    def public_key_pem(self, purpose: Purpose) -> str:
+        return KEYS.public_key_pem(purpose)
+
+    def close(self) -> None:
+        """Nothing is left to close."""
+
+
+@dataclass
+class Enclave:
+    """A running server and what it works with."""
+
+    directory: Path
+    keys: KeyBackend = KEYS
+    facts: PayoutFacts = field(default_factory=lambda: MemoryFacts({PAYOUT_ID: good_record()}))
+    limits: Limits = field(default_factory=Limits)
+    allowed_uids: frozenset[int] | None = None
+
+    @property
+    def socket_path(self) -> Path:
+        return self.directory / "enclave.sock"
+
+    @property
+    def log_path(self) -> Path:
+        return self.directory / "signing.log"
+
+    def records(self) -> list[LogRecord]:
+        with SigningLog.open(self.log_path, now=NOW) as log:
+            return list(log.records())
+
+    @contextmanager
+    def running(self) -> Iterator[EnclaveClient]:
+        with (
+            SigningLog.open(self.log_path, now=NOW) as log,
+            Server(
+                socket_path=self.socket_path,
+                keys=self.keys,
+                facts=self.facts,
+                log=log,
+                clock=lambda: NOW,
+                limits=self.limits,
+                allowed_uids=self.allowed_uids,
+            ) as server,
+        ):
+            thread = threading.Thread(target=server.serve)
+            thread.start()
+            try:
+                with EnclaveClient(self.socket_path, timeout_s=10) as client:
+                    yield client
+            finally:
+                server.stop()
+                thread.join(timeout=10)
+                assert not thread.is_alive()
+
+
+@pytest.fixture
+def enclave(tmp_path: Path) -> Enclave:
+    return Enclave(tmp_path)
+
+
+def sign_payout(client: EnclaveClient, body: bytes = BODY) -> Signature:
+    return client.payout(payout_id=PAYOUT_ID, attempt_id=ATTEMPT_ID, profile="clearbank.sct", body=body)
+
+
+def issue_token(client: EnclaveClient, *, lifetime_s: int = 600) -> str:
+    return client.access_token(
+        client_id="shop",
+        programme_id="prg_universal",
+        scopes=["checkouts:write"],
+        audience="api",
+        issuer="us",
+        issued_at=NOW,
+        expires_at=NOW + timedelta(seconds=lifetime_s),
+        token_id="tok_1",
+    ).token
+
+
+def code_of(refused: pytest.ExceptionInfo[EnclaveRefused]) -> str:
+    return refused.value.code
+
+
+def test_a_payout_is_signed_with_the_bank_key_over_the_exact_body(enclave: Enclave) -> None:
+    with enclave.running() as client:
+        answer = sign_payout(client)
+
+    pem = KEYS.public_key_pem(Purpose.BANK)
+    assert answer.key_id == "bank/v1"
+    assert answer.digest == hashlib.sha256(BODY).hexdigest()
+    assert base64.b64decode(answer.signature_base64) == answer.signature
+    assert verifies(Purpose.BANK, pem, message=BODY, signature=answer.signature)
+    assert not verifies(Purpose.BANK, pem, message=BODY + b" ", signature=answer.signature)
+
+
+def test_a_payout_is_signed_again_for_the_same_body_and_for_no_other(enclave: Enclave) -> None:
+    other = BODY.replace(b'"amount": 1234.56', b'"amount": 1234.560')
+    assert other != BODY
+
+    with enclave.running() as client:
+        assert sign_payout(client) == sign_payout(client)
+        with pytest.raises(EnclaveRefused) as refused:
+            sign_payout(client, other)
+    assert code_of(refused) == "signed_other_body"
+
+
+def test_what_was_signed_is_remembered_over_a_restart(enclave: Enclave) -> None:
+    with enclave.running() as client:
+        first = sign_payout(client)
+
+    with enclave.running() as client:
+        assert sign_payout(client) == first
+        with pytest.raises(EnclaveRefused) as refused:
+            sign_payout(client, BODY + b"\n")
+    assert code_of(refused) == "signed_other_body"
+
+
+def test_two_bodies_for_one_payout_in_one_round_get_one_signature(tmp_path: Path) -> None:
+    facts = MemoryFacts({PAYOUT_ID: good_record()})
+    letters = [
+        Letter(peer=Peer(pid=1, uid=0), data=_payout_message(body)) for body in (BODY, BODY + b"\n", BODY)
+    ]
+
+    with SigningLog.open(tmp_path / "signing.log", now=NOW) as log:
+        signer = Signer(keys=KEYS, facts=facts, log=log, clock=lambda: NOW, limits=Limits())
+        answers = signer.answer(letters)
+
+    assert [b'"ok":true' in answer for answer in answers] == [True, False, True]
+    assert b"signed_other_body" in answers[1]
+    assert answers[0] == answers[2]
+
+
+def _payout_message(body: bytes) -> bytes:
+    text = base64.b64encode(body).decode()
+    return (
+        f'{{"attempt_id":"{ATTEMPT_ID}","body":"{text}","payout_id":"{PAYOUT_ID}",'
+        f'"profile":"clearbank.sct","purpose":"payout"}}'
+    ).encode()
+
+
+def test_a_payout_over_the_configured_limit_is_refused(tmp_path: Path) -> None:
+    with (
+        Enclave(tmp_path, limits=Limits(per_payment_minor=1)).running() as client,
+        pytest.raises(EnclaveRefused) as refused,
+    ):
+        sign_payout(client)
+    assert code_of(refused) == "over_payment_limit"
+
+
+def test_without_the_database_payouts_are_refused_and_the_rest_goes_on(tmp_path: Path) -> None:
+    with Enclave(tmp_path, facts=SilentDatabase()).running() as client:
+        with pytest.raises(EnclaveRefused) as refused:
+            sign_payout(client)
+        client.bank_message(profile="clearbank.webhook_ack", body=b'{"Nonce":1}')
+    assert code_of(refused) == "facts_unavailable"
+
+
+def test_an_unexpected_error_is_a_refusal(tmp_path: Path) -> None:
+    with Enclave(tmp_path, facts=BrokenFacts()).running() as client:
+        with pytest.raises(EnclaveRefused) as refused:
+            sign_payout(client)
+        client.ping()
+    assert code_of(refused) == "internal"
+
+
+def test_a_lost_token_is_a_refusal_and_stands_in_the_log(tmp_path: Path) -> None:
+    enclave = Enclave(tmp_path, keys=LostToken())
+
+    with enclave.running() as client, pytest.raises(EnclaveRefused) as refused:
+        sign_payout(client)
+
+    assert code_of(refused) == "internal"
+    assert [record.entry.kind for record in enclave.records()][-2:] == [EntryKind.GRANTED, EntryKind.FAILED]
+
+
+def test_a_query_is_signed_over_its_parts_without_separators(enclave: Enclave) -> None:
+    time = str(int(NOW.timestamp()))
+
+    with enclave.running() as client:
+        answer = client.bank_query(
+            method="GET",
+            path_with_query="/mccy/v1/Accounts?pageNumber=1",
+            request_id="r-1",
+            request_time=time,
+        )
+
+    message = f"GET/mccy/v1/Accounts?pageNumber=1r-1{time}".encode()
+    pem = KEYS.public_key_pem(Purpose.BANK)
+    assert verifies(Purpose.BANK, pem, message=message, signature=answer.signature)
+
+
+def test_a_payment_is_not_signed_as_a_message(enclave: Enclave) -> None:
+    with enclave.running() as client, pytest.raises(EnclaveRefused) as refused:
+        client.bank_message(profile="clearbank.webhook_ack", body=BODY)
+    assert code_of(refused) == "message_shape_refused"
+
+
+def test_a_token_opens_what_its_claims_say(enclave: Enclave) -> None:
+    with enclave.running() as client:
+        token = issue_token(client)
+        keys = {key.key_id: key.pem for key in client.public_keys().values()}
+
+    claims = verify_access_token(token, keys, issuer="us", audience="api", now=NOW)
+    assert (claims.client_id, claims.scopes) == ("shop", ("checkouts:write",))
+
+
+def test_a_token_of_an_hour_and_a_second_is_refused(enclave: Enclave) -> None:
+    with enclave.running() as client, pytest.raises(EnclaveRefused) as refused:
+        issue_token(client, lifetime_s=3601)
+    assert code_of(refused) == "token_lifetime_refused"
+
+
+def test_checkpoints_grow_over_a_restart_and_never_rewind_or_fork(enclave: Enclave) -> None:
+    root = hashlib.sha256(b"7").digest()
+    with enclave.running() as client:
+        note = client.checkpoint(origin="ledger.example", size=7, root=root).note
+
+    with enclave.running() as client:
+        assert client.checkpoint(origin="ledger.example", size=7, root=root).note == note
+        with pytest.raises(EnclaveRefused) as forked:
+            client.checkpoint(origin="ledger.example", size=7, root=b"f" * 32)
+        with pytest.raises(EnclaveRefused) as rewound:
+            client.checkpoint(origin="ledger.example", size=6, root=root)
+        client.checkpoint(origin="other.example", size=1, root=root)
+
+    pem = KEYS.public_key_pem(Purpose.CHECKPOINT)
+    expected = Checkpoint(origin="ledger.example", size=7, root=root)
+    assert verify_checkpoint(note, origin="ledger.example", public_key_pem=pem) == expected
+    assert (code_of(forked), code_of(rewound)) == ("checkpoint_forks", "checkpoint_rewinds")
+
+
+def test_a_manifest_is_signed_behind_its_prefix(enclave: Enclave) -> None:
+    with enclave.running() as client:
+        answer = client.export(manifest=MANIFEST)
+        with pytest.raises(EnclaveRefused) as refused:
+            client.export(manifest=b'{"format":"other","files":[]}')
+
+    pem = KEYS.public_key_pem(Purpose.EXPORT)
+    message = EXPORT_PREFIX + MANIFEST
+    assert verifies(Purpose.EXPORT, pem, message=message, signature=answer.signature)
+    assert not verifies(Purpose.EXPORT, pem, message=MANIFEST, signature=answer.signature)
+    assert code_of(refused) == "manifest_format_refused"
+
+
+def test_each_purpose_has_its_own_key(enclave: Enclave) -> None:
+    with enclave.running() as client:
+        keys = client.public_keys()
+
+    assert list(keys) == ["access_token", "bank", "checkpoint", "export"]
+    assert len({key.pem for key in keys.values()}) == 4
+
+
+def test_every_decision_is_in_the_log_and_nobodys_name_is(enclave: Enclave) -> None:
+    with enclave.running() as client:
+        client.ping()
+        sign_payout(client)
+        issue_token(client)
+        with pytest.raises(EnclaveRefused):
+            client.bank_message(profile="clearbank.webhook_ack", body=BODY)
+        with pytest.raises(EnclaveRefused):
+            client.export(manifest=b"{" * 60_000)
+
+    records = enclave.records()
+    told = [(str(record.entry.kind), record.entry.purpose) for record in records]
+    assert told == [
+        ("started", "enclave"),
+        ("granted", "payout"),
+        ("granted", "access_token"),
+        ("refused", "bank_message"),
+        ("refused", "unreadable"),
+    ]
+    assert records[1].entry.facts["peer_uid"] == os.geteuid()
+    assert records[1].entry.facts["amount_minor"] == 123_456
+    assert records[3].entry.facts["code"] == "message_shape_refused"
+    text = enclave.log_path.read_text()
+    assert not any(word in text for word in ("Becker", "DE8937", "NL91", "eyJ"))
+
+
+def test_the_record_is_on_the_disk_before_the_answer(enclave: Enclave) -> None:
+    with enclave.running() as client:
+        before = audit(enclave.log_path).count
+        sign_payout(client)
+
+        assert audit(enclave.log_path).count == before + 1
+
+
+def test_a_log_that_takes_no_more_means_no_signature(enclave: Enclave) -> None:
+    with enclave.running() as client:
+        sign_payout(client)
+        with enclave.log_path.open("ab") as file:
+            file.write(b"somebody else was here")
+        with pytest.raises(EnclaveRefused) as refused:
+            client.bank_message(profile="clearbank.webhook_ack", body=b'{"Nonce":1}')
+        client.ping()
+    assert code_of(refused) == "log_unavailable"
+
+
+def test_what_could_not_be_recorded_is_not_remembered(tmp_path: Path) -> None:
+    facts = MemoryFacts({PAYOUT_ID: good_record()})
+    log_path = tmp_path / "signing.log"
+    with SigningLog.open(log_path, now=NOW) as log:
+        signer = Signer(keys=KEYS, facts=facts, log=log, clock=lambda: NOW, limits=Limits())
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (log_path.stat().st_size + 10, hard))
+        try:
+            first = signer.answer([Letter(peer=Peer(pid=1, uid=0), data=_payout_message(BODY + b"\n"))])
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        second = signer.answer([Letter(peer=Peer(pid=1, uid=0), data=_payout_message(BODY))])
+
+    assert b"log_unavailable" in first[0]
+    assert b'"ok":true' in second[0]
+    assert audit(log_path).count == 1
+
+
+def test_a_peer_that_may_not_talk_is_told_so_and_nothing_else(tmp_path: Path) -> None:
+    enclave = Enclave(tmp_path, allowed_uids=frozenset({os.geteuid() + 4242}))
+
+    with enclave.running() as client:
+        for ask in (client.ping, client.public_keys):
+            with pytest.raises(EnclaveRefused) as refused:
+                ask()
+            assert code_of(refused) == "peer_refused"
+
+
+def test_the_socket_is_closed_to_others_unless_they_are_named(tmp_path: Path) -> None:
+    own, named = tmp_path / "own", tmp_path / "named"
+    own.mkdir()
+    named.mkdir()
+
+    with Enclave(own).running():
+        assert (own / "enclave.sock").stat().st_mode & 0o777 == 0o600
+    with Enclave(named, allowed_uids=frozenset({os.geteuid(), 4242})).running():
+        assert (named / "enclave.sock").stat().st_mode & 0o777 == 0o666
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (b"garbage", b"message_not_canonical"),
+        (b'{"purpose":"ping","x":1}', b"message_fields_refused"),
+        (b"x" * (MESSAGE_BYTES_MAX + 1), b"message_too_large"),
+        (b"x" * (MESSAGE_BYTES_MAX + 5000), b"message_too_large"),
+    ],
+)
+def test_garbage_is_answered_and_the_next_request_is_heard(
+    enclave: Enclave, data: bytes, code: bytes
+) -> None:
+    with enclave.running(), socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
+        connection.settimeout(10)
+        connection.connect(str(enclave.socket_path))
+        connection.send(data)
+        assert code in connection.recv(MESSAGE_BYTES_MAX)
+        connection.send(b'{"purpose":"ping"}')
+        assert connection.recv(MESSAGE_BYTES_MAX) == b'{"ok":true}'
+
+
+def test_many_callers_are_answered_and_each_gets_its_own(enclave: Enclave) -> None:
+    results: dict[int, list[str]] = {}
+
+    def call(number: int) -> None:
+        with EnclaveClient(enclave.socket_path) as client:
+            bodies = [b'{"Nonce":%d}' % (number * 100 + turn) for turn in range(10)]
+            answers = [client.bank_message(profile="clearbank.webhook_ack", body=body) for body in bodies]
+            agree = [hashlib.sha256(b).hexdigest() == a.digest for b, a in zip(bodies, answers, strict=True)]
+            results[number] = [str(all(agree))]
+
+    with enclave.running():
+        threads = [threading.Thread(target=call, args=(number,)) for number in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    assert results == {number: ["True"] for number in range(8)}
+    assert audit(enclave.log_path).count == 81
+
+
+def test_one_client_may_be_shared_by_threads(enclave: Enclave) -> None:
+    agree: list[bool] = []
+
+    with enclave.running() as client:
+
+        def call(number: int) -> None:
+            body = b'{"Nonce":%d}' % number
+            answer = client.bank_message(profile="clearbank.webhook_ack", body=body)
+            agree.append(answer.digest == hashlib.sha256(body).hexdigest())
+
+        threads = [threading.Thread(target=call, args=(number,)) for number in range(16)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    assert agree == [True] * 16
+
+
+def test_callers_beyond_the_maximum_are_hung_up_on_and_the_rest_served(enclave: Enclave) -> None:
+    with enclave.running() as client:
+        client.ping()
+        others = [socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(CALLERS_MAX)]
+        for other in others:
+            other.settimeout(10)
+            other.connect(str(enclave.socket_path))
+
+        assert others[-1].recv(1) == b""
+        client.ping()
+        for other in others:
+            other.close()
+
+
+def test_a_caller_that_hangs_up_without_reading_does_no_harm(enclave: Enclave) -> None:
+    with enclave.running() as client:
+        for _ in range(20):
+            with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
+                connection.connect(str(enclave.socket_path))
+                connection.send(b'{"purpose":"public_keys"}')
+        client.ping()
+
+
+def test_a_client_finds_a_restarted_enclave_again(enclave: Enclave) -> None:
+    with EnclaveClient(enclave.socket_path) as client:
+        with enclave.running():
+            client.ping()
+        with pytest.raises(EnclaveUnavailable):
+            client.ping()
+        with enclave.running():
+            client.ping()
+
+
+def test_a_client_does_not_wait_for_ever_and_drops_the_late_answer(tmp_path: Path) -> None:
+    path = tmp_path / "silent.sock"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        with (
+            EnclaveClient(path, timeout_s=0.05) as client,
+            pytest.raises(EnclaveUnavailable, match="in time"),
+        ):
+            client.ping()
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.recv(100) == b'{"purpose":"ping"}'
+            assert accepted.recv(100) == b""
+
+
+@pytest.mark.parametrize(
+    "answer", [b"{}", b"junk", b'{"ok":true,"token":1}', b'{"ok":true}', b'{"ok":false}']
+)
+def test_an_answer_that_cannot_be_read_is_no_answer(tmp_path: Path, answer: bytes) -> None:
+    path = tmp_path / "odd.sock"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(str(path))
+        listener.listen()
+
+        def reply() -> None:
+            accepted, _ = listener.accept()
+            with accepted:
+                accepted.recv(1000)
+                accepted.send(answer)
+
+        thread = threading.Thread(target=reply)
+        thread.start()
+        with EnclaveClient(path) as client, pytest.raises(EnclaveUnavailable, match="cannot be read"):
+            client.export(manifest=MANIFEST)
+        thread.join()
+
+
+def test_a_second_server_does_not_take_the_socket_over(enclave: Enclave, tmp_path: Path) -> None:
+    with (
+        enclave.running(),
+        SigningLog.open(tmp_path / "second.log", now=NOW) as log,
+        pytest.raises(SocketUnavailable, match="another enclave"),
+    ):
+        Server(
+            socket_path=enclave.socket_path,
+            keys=KEYS,
+            facts=enclave.facts,
+            log=log,
+            clock=lambda: NOW,
+            limits=Limits(),
+        )
+
+
+def test_a_socket_left_behind_by_a_crash_is_replaced(enclave: Enclave) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as dead:
+        dead.bind(str(enclave.socket_path))
+
+    with enclave.running() as client:
+        client.ping()
+
+
+def test_a_file_in_the_sockets_place_is_left_alone(enclave: Enclave) -> None:
+    enclave.socket_path.write_text("a letter to somebody")
+
+    with pytest.raises(SocketUnavailable), enclave.running():
+        pass
+    assert enclave.socket_path.read_text() == "a letter to somebody"

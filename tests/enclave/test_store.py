@@ -1,0 +1,139 @@
+"""The enclave's own look at a real PostgreSQL, in its own role; and a payout signed from end to end on it."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import astuple, fields
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from enclave.client import EnclaveRefused
+from enclave.facts import FactsUnavailable, PayoutRecord
+from enclave.keys import Purpose, verifies
+from enclave.store import DatabaseFacts
+from tests.conftest import Database
+from tests.enclave.payouts import ATTEMPT_ID, CREDIT_TRANSFER, PAYOUT_ID, body_of, good_record
+from tests.enclave.process import SoftHsmToken
+
+OTHER_ID = "pay_" + "00" * 16
+COLUMN_TYPES: Mapping[str, str] = {
+    "amount_minor": "int8",
+    "attempts_possibly_sent": "int4",
+    "order_digest": "bytea",
+    "cleared_digest": "bytea",
+}
+
+
+@pytest.fixture
+def facts(database: Database) -> Iterator[DatabaseFacts]:
+    with DatabaseFacts(database.url("tallystick_enclave")) as opened:
+        yield opened
+
+
+@pytest.fixture
+def stocked(database: Database) -> Database:
+    """The view replaced by a table of the same columns, so that a test says what the enclave sees."""
+    columns = [
+        sql.Identifier(field.name) + sql.SQL(" " + COLUMN_TYPES.get(field.name, "text"))
+        for field in fields(PayoutRecord)
+    ]
+    with psycopg.connect(database.url("tallystick_owner")) as connection:
+        connection.execute("DROP VIEW enclave_payouts")
+        connection.execute(sql.SQL("CREATE TABLE enclave_payouts ({})").format(sql.SQL(", ").join(columns)))
+        connection.execute("GRANT SELECT ON enclave_payouts TO tallystick_enclave")
+    store_row(database, good_record())
+    return database
+
+
+def store_row(database: Database, record: PayoutRecord) -> None:
+    row = astuple(record)
+    values = sql.SQL(", ").join(sql.Placeholder() * len(row))
+    with psycopg.connect(database.url("tallystick_owner")) as connection:
+        connection.execute(sql.SQL("INSERT INTO enclave_payouts VALUES ({})").format(values), row)
+
+
+def change(database: Database, statement: str) -> None:
+    with psycopg.connect(database.url("tallystick_owner")) as connection:
+        connection.execute(statement.encode())
+
+
+def test_the_real_view_has_the_columns_that_the_enclave_reads(
+    database: Database, facts: DatabaseFacts
+) -> None:
+    with psycopg.connect(database.url("tallystick_enclave")) as connection:
+        cursor = connection.execute("SELECT * FROM enclave_payouts")
+        described = {column.name: column.type_display for column in cursor.description or []}
+
+    assert described == {field.name: COLUMN_TYPES.get(field.name, "text") for field in fields(PayoutRecord)}
+    assert facts.payouts([PAYOUT_ID]) == {}
+
+
+def test_the_enclaves_role_sees_the_view_and_nothing_else(database: Database) -> None:
+    with psycopg.connect(database.url("tallystick_enclave"), autocommit=True) as connection:
+        for statement in ("SELECT 1 FROM payouts", "SELECT 1 FROM parties", "CREATE TABLE mine (id int)"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(statement.encode())
+
+
+def test_the_records_that_exist_are_read_whole(stocked: Database, facts: DatabaseFacts) -> None:
+    other = good_record(payout_id=OTHER_ID, cleared_digest=None, open_attempt_id=None, remittance=None)
+    store_row(stocked, other)
+
+    found = facts.payouts([PAYOUT_ID, OTHER_ID, "pay_" + "11" * 16])
+
+    assert found == {PAYOUT_ID: good_record(), OTHER_ID: other}
+
+
+def test_a_connection_that_broke_is_replaced(stocked: Database, facts: DatabaseFacts) -> None:
+    facts.payouts([PAYOUT_ID])
+    with psycopg.connect(stocked.url("postgres")) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE application_name = 'tallystick enclave' AND datname = current_database()"
+        )
+
+    assert list(facts.payouts([PAYOUT_ID])) == [PAYOUT_ID]
+
+
+def test_a_missing_view_is_no_knowledge_and_heals(stocked: Database, facts: DatabaseFacts) -> None:
+    change(stocked, "ALTER TABLE enclave_payouts RENAME TO hidden")
+    with pytest.raises(FactsUnavailable):
+        facts.payouts([PAYOUT_ID])
+
+    change(stocked, "ALTER TABLE hidden RENAME TO enclave_payouts")
+    assert list(facts.payouts([PAYOUT_ID])) == [PAYOUT_ID]
+
+
+def test_an_unreachable_database_is_no_knowledge() -> None:
+    with (
+        DatabaseFacts("postgresql://tallystick_enclave@127.0.0.1:1/x") as facts,
+        pytest.raises(FactsUnavailable),
+    ):
+        facts.payouts([PAYOUT_ID])
+
+
+def test_a_locked_view_is_no_knowledge_after_the_time_limit(stocked: Database, facts: DatabaseFacts) -> None:
+    with psycopg.connect(stocked.url("tallystick_owner")) as connection:
+        connection.execute("LOCK TABLE enclave_payouts IN ACCESS EXCLUSIVE MODE")
+
+        with pytest.raises(FactsUnavailable):
+            facts.payouts([PAYOUT_ID])
+
+
+def test_a_payout_is_signed_from_the_database_to_the_token(
+    stocked: Database, token: SoftHsmToken, tmp_path: Path
+) -> None:
+    body = body_of(CREDIT_TRANSFER)
+
+    with (
+        token.serving(tmp_path, database_url=stocked.url("tallystick_enclave")) as enclave,
+        enclave.client() as client,
+    ):
+        answer = client.payout(payout_id=PAYOUT_ID, attempt_id=ATTEMPT_ID, profile="clearbank.sct", body=body)
+        change(stocked, "UPDATE enclave_payouts SET amount_minor = amount_minor + 1")
+        with pytest.raises(EnclaveRefused) as refused:
+            client.payout(payout_id=PAYOUT_ID, attempt_id=ATTEMPT_ID, profile="clearbank.sct", body=body)
+
+    assert verifies(Purpose.BANK, token.pem("bank"), message=body, signature=answer.signature)
+    assert refused.value.code == "order_fields_differ"
