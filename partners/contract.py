@@ -297,7 +297,9 @@ class Adapter(Protocol):
     def interpret(self, instruction: Instruction, answer: Answer) -> Outcome:
         """What the bank's answer to an order means. Anything not explicit is Unknown."""
 
-    def status_request(self, instruction: Instruction, *, account_id: str, since: datetime, until: datetime, page: int) -> Request:
+    def status_request(
+        self, instruction: Instruction, *, account_id: str, since: datetime, until: datetime, page: int
+    ) -> Request:
         """The enquiry that may find a payment again by our own reference. `account_id` is the bank's id."""
 
     def interpret_status(self, instruction: Instruction, answer: Answer) -> tuple[PaymentStatus, ...]:
@@ -309,7 +311,9 @@ class Adapter(Protocol):
         Raises: Unreadable.
         """
 
-    def verify_notice(self, *, headers: Sequence[tuple[str, str]], body: bytes, public_key_pem: bytes) -> None:
+    def verify_notice(
+        self, *, headers: Sequence[tuple[str, str]], body: bytes, public_key_pem: bytes
+    ) -> None:
         """Raises: BadSignature unless the bank signed exactly these bytes."""
 
     def parse_notice(self, body: bytes) -> Notice:

@@ -1,4 +1,4 @@
-"""One real PostgreSQL for the whole run; every test that asks gets a database of its own, cloned from a migrated one."""
+"""One real PostgreSQL for the whole run; every test that asks gets a database of its own, cloned from a template."""
 
 import os
 import secrets

@@ -6,12 +6,11 @@ and an auditor can replay it. It may not do I/O, read a clock or draw a random n
 Groups are all-or-nothing; each group sees the effects of those before it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from functools import partial
-from itertools import takewhile
 from typing import TypeVar
 
 from ledger.core.chart import Side
@@ -191,7 +190,8 @@ def _decide_group(view: "_View", group: Sequence[Command]) -> tuple[Result, ...]
 def _refuse_group(group: Sequence[Command], cause: Refused) -> tuple[Result, ...]:
     detail = f"refused together with {cause.id}: {cause.refusal}"
     return tuple(
-        cause if command.id == cause.id else Refused(command.id, Refusal.GROUP_REFUSED, detail) for command in group
+        cause if command.id == cause.id else Refused(command.id, Refusal.GROUP_REFUSED, detail)
+        for command in group
     )
 
 
@@ -230,6 +230,7 @@ def _check_legs(legs: tuple[Leg, ...]) -> None:
         raise _Stop(Refusal.TOO_MANY_LEGS, f"a transfer has 1 to {LEGS_MAX} legs, this has {len(legs)}")
     for leg in legs:
         _check_amount(leg.amount_minor)
+    for leg in legs:
         if leg.debit == leg.credit:
             raise _Stop(Refusal.SAME_ACCOUNT, f"{leg.debit} stands on both sides of a leg")
 
@@ -241,16 +242,19 @@ def _check_amount(amount_minor: int) -> None:
 
 def _move(view: "_View", command: Command, legs: tuple[Leg, ...]) -> None:
     """Applies all legs, then looks at the limits of every account they touched."""
-    starts = {account_id: view.account(command, account_id) for leg in legs for account_id in (leg.debit, leg.credit)}
+    starts = {account_id: view.account(command, account_id) for account_id in _touched(legs)}
     for leg in legs:
         _check_currencies(starts[leg.debit], starts[leg.credit])
-    for account in starts.values():
-        _check_takes_movements(account)
+    _check_take_movements(starts.values())
+    view.stamp(starts)
     for number, leg in enumerate(legs, start=1):
         view.enter(command, leg.debit, Movement.DEBIT, leg.amount_minor, number)
         view.enter(command, leg.credit, Movement.CREDIT, leg.amount_minor, number)
-    for account_id, start in starts.items():
-        _check_limits(start, view.accounts[account_id])
+    _check_limits([(start, view.accounts[account_id]) for account_id, start in starts.items()])
+
+
+def _touched(legs: Iterable[Leg]) -> Iterable[AccountId]:
+    return (account_id for leg in legs for account_id in (leg.debit, leg.credit))
 
 
 def _check_currencies(debit: Account, credit: Account) -> None:
@@ -258,28 +262,35 @@ def _check_currencies(debit: Account, credit: Account) -> None:
         raise _Stop(Refusal.CURRENCY_DIFFERS, f"a leg joins {debit.currency} to {credit.currency}")
 
 
-def _check_takes_movements(account: Account) -> None:
-    if account.status is Status.CLOSED:
-        raise _Stop(Refusal.ACCOUNT_CLOSED, f"{account.id} is closed")
-    if account.status is Status.FROZEN:
-        raise _Stop(Refusal.ACCOUNT_FROZEN, f"{account.id} is frozen")
+def _check_take_movements(accounts: Collection[Account]) -> None:
+    for account in accounts:
+        if account.status is Status.CLOSED:
+            raise _Stop(Refusal.ACCOUNT_CLOSED, f"{account.id} is closed")
+    for account in accounts:
+        if account.status is Status.FROZEN:
+            raise _Stop(Refusal.ACCOUNT_FROZEN, f"{account.id} is frozen")
 
 
-def _check_limits(start: Account, end: Account) -> None:
-    floor, cap = end.min_available_minor, end.max_balance_minor
-    if floor is not None and end.available_minor < floor and end.available_minor < start.available_minor:
-        short = floor - end.available_minor
-        raise _Stop(Refusal.INSUFFICIENT_FUNDS, f"{end.id} is {short} {end.currency} minor units short")
-    if cap is not None and end.posted_minor > cap and end.posted_minor > start.posted_minor:
-        raise _Stop(Refusal.BALANCE_CAP, f"{end.id} may hold at most {cap} {end.currency} minor units")
+def _check_limits(changes: Sequence[tuple[Account, Account]]) -> None:
+    """Looks at each account as it was before the command and as it would be after it."""
+    for start, end in changes:
+        floor = end.min_available_minor
+        if floor is not None and end.available_minor < floor and end.available_minor < start.available_minor:
+            short = floor - end.available_minor
+            raise _Stop(Refusal.INSUFFICIENT_FUNDS, f"{end.id} is {short} {end.currency} minor units short")
+    for start, end in changes:
+        cap = end.max_balance_minor
+        if cap is not None and end.posted_minor > cap and end.posted_minor > start.posted_minor:
+            raise _Stop(Refusal.BALANCE_CAP, f"{end.id} may hold at most {cap} {end.currency} minor units")
 
 
 def _hold(view: "_View", command: Hold) -> None:
     _check_amount(command.amount_minor)
     start = view.account(command, command.account_id)
-    _check_takes_movements(start)
+    _check_take_movements([start])
+    view.stamp([start.id])
     view.enter(command, start.id, Movement.HOLD, command.amount_minor, 0)
-    _check_limits(start, view.accounts[start.id])
+    _check_limits([(start, view.accounts[start.id])])
     view.set_hold(
         HoldState(command.id, command.programme_id, start.id, command.amount_minor, 0, 0, command.expires_at)
     )
@@ -298,21 +309,26 @@ def _capture(view: "_View", command: Capture) -> None:
         detail = f"{total} asked, {hold.remaining_minor} left of the hold"
         raise _Stop(Refusal.EXCEEDS_HOLD, detail)
     freed = hold.remaining_minor if command.final else total
+    view.stamp(_touched(command.legs))
     view.enter(command, hold.account_id, Movement.RELEASE, freed, 0)
     _move(view, command, command.legs)
     view.set_hold(
         replace(
-            hold, captured_minor=hold.captured_minor + total, released_minor=hold.released_minor + freed - total
+            hold,
+            captured_minor=hold.captured_minor + total,
+            released_minor=hold.released_minor + freed - total,
         )
     )
 
 
 def _release(view: "_View", command: Release) -> None:
+    if command.amount_minor is not None:
+        _check_amount(command.amount_minor)
     hold = view.open_hold(command, command.hold_id)
     amount = hold.remaining_minor if command.amount_minor is None else command.amount_minor
-    _check_amount(amount)
     if amount > hold.remaining_minor:
         raise _Stop(Refusal.EXCEEDS_HOLD, f"{amount} asked, {hold.remaining_minor} left of the hold")
+    view.stamp([hold.account_id])
     view.enter(command, hold.account_id, Movement.RELEASE, amount, 0)
     view.set_hold(replace(hold, released_minor=hold.released_minor + amount))
 
@@ -347,6 +363,10 @@ class _View:
     _known: dict[TransferId, bytes] = field(default_factory=dict)
     _posted: dict[TransferId, Posted] = field(default_factory=dict)
     _undo: list[Callable[[], None]] = field(default_factory=list)
+    at: datetime = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.at = self.now
 
     def mark(self) -> tuple[int, int]:
         self._undo.clear()
@@ -400,13 +420,21 @@ class _View:
         if isinstance(command, Post | Capture):
             posted = Posted(command.id, command.programme_id, command.legs, reversed=False)
             self._set(self._posted, command.id, posted)
-        self.recorded.append(Recorded(command, content, self._recorded_at(command.id)))
+        self.recorded.append(Recorded(command, content, self.at))
+
+    def stamp(self, account_ids: Iterable[AccountId]) -> None:
+        """One command, one instant, no earlier than any account it touches has seen.
+
+        So the book sums to zero at every past instant (6), even when `now` goes back.
+        """
+        seen = [self.accounts.get(item) or self.book.accounts.get(item) for item in account_ids]
+        self.at = max([self.now, *(account.recorded_at for account in seen if account is not None)])
 
     def enter(
         self, command: Command, account_id: AccountId, movement: Movement, amount_minor: int, leg: int
     ) -> None:
         before = self.accounts.get(account_id) or self.book.accounts[account_id]
-        after = _moved(before, movement, amount_minor, max(self.now, before.recorded_at))
+        after = _moved(before, movement, amount_minor, self.at)
         self._set(self.accounts, account_id, after)
         self.entries.append(
             Entry(
@@ -424,10 +452,6 @@ class _View:
             )
         )
 
-    def _recorded_at(self, transfer_id: TransferId) -> datetime:
-        own = takewhile(lambda entry: entry.transfer_id == transfer_id, reversed(self.entries))
-        return max((entry.recorded_at for entry in own), default=self.now)
-
 
 def _forget(mapping: dict[K, T], key: K) -> None:
     del mapping[key]
@@ -443,7 +467,7 @@ def _moved(account: Account, movement: Movement, amount_minor: int, at: datetime
         held -= amount_minor
     if max(debits, credits_, held) > MINOR_MAX:
         raise _Stop(Refusal.OVERFLOW, f"the counters of {account.id} would pass 2^63-1")
-    return replace(
+    after = replace(
         account,
         debits_minor=debits,
         credits_minor=credits_,
@@ -451,3 +475,6 @@ def _moved(account: Account, movement: Movement, amount_minor: int, at: datetime
         version=account.version + 1,
         recorded_at=at,
     )
+    if after.available_minor < -MINOR_MAX:
+        raise _Stop(Refusal.OVERFLOW, f"the available balance of {account.id} would pass -(2^63-1)")
+    return after

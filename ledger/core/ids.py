@@ -23,9 +23,12 @@ NoticeId = NewType("NoticeId", str)
 _TEXT = re.compile(r"\A[a-z]{2,5}_[0-9a-f]{32}\Z")
 
 
-def uuid7(unix_ms: int, random_bytes: bytes) -> UUID:
-    """A time-ordered UUID from a clock reading and ten random bytes. Source: RFC 9562 section 5.7."""
-    raw = bytearray(unix_ms.to_bytes(6) + random_bytes[:10])
+def uuid7(unix_ms: int, sequence: int, random_bytes: bytes) -> UUID:
+    """A time-ordered UUID from a clock reading, a counter within it, and eight random bytes.
+
+    Source: RFC 9562 section 5.7, with the counter of section 6.2 method 1 in the twelve bits of rand_a.
+    """
+    raw = bytearray(unix_ms.to_bytes(6) + (sequence & 0x0FFF).to_bytes(2) + random_bytes[:8])
     raw[6] = 0x70 | (raw[6] & 0x0F)
     raw[8] = 0x80 | (raw[8] & 0x3F)
     return UUID(bytes=bytes(raw))
@@ -41,9 +44,14 @@ def to_uuid(prefix: str, text: str) -> UUID:
 
     Raises: ValueError when the text is not an id of this kind, so that a party can never pass for a payout.
     """
-    if not text.startswith(f"{prefix}_") or not _TEXT.match(text):
+    if not is_id(prefix, text):
         raise ValueError(f"{text[:48]!r} is not an id of the kind {prefix}_")
     return UUID(hex=text[len(prefix) + 1 :])
+
+
+def is_id(prefix: str, text: str) -> bool:
+    """Whether a text from outside is an id of this kind at all."""
+    return text.startswith(f"{prefix}_") and _TEXT.match(text) is not None
 
 
 def derived(prefix: str, *parts: str) -> str:

@@ -69,28 +69,45 @@ def allocate(amount_minor: int, splits: Sequence[Split]) -> tuple[int, ...]:
     """The parts of an amount, one a split, that always sum to the whole.
 
     Each share is rounded half-even; the one remainder split takes what is left.
-    Raises: InvalidValue when there is not exactly one remainder, or the shares exceed the whole.
+    Raises: InvalidValue when there is not exactly one remainder, a share is negative, or the shares exceed the whole.
     """
-    remainder_places = [place for place, split in enumerate(splits) if split.bps is None]
-    if len(remainder_places) != 1:
+    if sum(split.bps is None for split in splits) != 1:
         raise InvalidValue("A line needs exactly one split that takes the remainder.", field="splits")
+    if min(split.bps or 0 for split in splits) < 0:
+        raise InvalidValue("A share of a line is never negative.", field="splits")
     if sum(split.bps or 0 for split in splits) > BPS_WHOLE:
         raise InvalidValue("The shares of a line exceed the whole.", field="splits")
-    parts = [0 if split.bps is None else share_half_even(amount_minor, split.bps) for split in splits]
-    rest = amount_minor - sum(parts)
-    if rest < 0:
+    parts = targets(amount_minor, splits)
+    if sum(parts) != amount_minor:
         raise InvalidValue("The rounded shares of a line exceed its amount.", field="splits")
-    parts[remainder_places[0]] = rest
-    return tuple(parts)
+    return parts
 
 
-def allocate_part(whole_before: int, whole_after: int, splits: Sequence[Split]) -> tuple[int, ...]:
-    """The parts of the step from one running total to the next.
+def targets(amount_minor: int, splits: Sequence[Split]) -> tuple[int, ...]:
+    """What each split of a sound line should have had of a running total: the aim of `allocate_step`.
 
-    Each step is the difference of two allocations, so that many partial captures or refunds sum to exactly
-    what one step over the whole amount would have given: rounding never accumulates.
-    Rounded differences may give a share one unit against the direction of the step; it is then taken from the
-    remainder's side by `allocate` itself, and a negative part is refused.
+    Close to the whole, shares that are all rounded up may together exceed a small total; the step then trims them.
     """
-    before, after = allocate(whole_before, splits), allocate(whole_after, splits)
-    return tuple(late - early for early, late in zip(before, after, strict=True))
+    shares = [0 if split.bps is None else share_half_even(amount_minor, split.bps) for split in splits]
+    rest = max(amount_minor - sum(shares), 0)
+    return tuple(rest if split.bps is None else share for split, share in zip(splits, shares, strict=True))
+
+
+def allocate_step(
+    amount_minor: int, *, target: Sequence[int], done: Sequence[int], cap: Sequence[int]
+) -> tuple[int, ...]:
+    """The parts of one step of many, steered so that the running totals follow `target`.
+
+    `target` is what each part should have had after the step, `done` what it has had before, `cap` the most it may
+    ever have. Parts are never negative and always sum to the step; a unit of rounding that one step cannot place is
+    placed by a later one, so that partial captures and refunds never let rounding accumulate.
+    """
+    step = [min(max(want - had, 0), most - had) for want, had, most in zip(target, done, cap, strict=True)]
+    room = [most - had - part for had, most, part in zip(done, cap, step, strict=True)]
+    rest = amount_minor - sum(step)
+    for place in sorted(range(len(step)), key=lambda at: -step[at]):
+        change = max(min(rest, room[place]), -step[place])
+        step[place] += change
+        rest -= change
+    assert rest == 0, "a step is never larger than the room that is left"
+    return tuple(step)

@@ -203,7 +203,9 @@ Order = OnboardOrder | DepositOrder | CheckoutOrder | CaptureOrder | RefundOrder
 
 def order_text(order: Order) -> str:
     """The canonical text of an order, with its kind: what a clearance is bound to."""
-    return canonical_text({"order": order.kind.value} | {key: _plain(value) for key, value in asdict(order).items()})
+    return canonical_text(
+        {"order": order.kind.value} | {key: _plain(value) for key, value in asdict(order).items()}
+    )
 
 
 def _plain(value: object) -> Canonical:

@@ -11,7 +11,9 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from ledger.store.tx import Tx
 
 
-def insert_rows(tx: Tx, table: sa.Table, rows: Sequence[Mapping[str, Any]], *, ignore_conflicts: bool = False) -> int:
+def insert_rows(
+    tx: Tx, table: sa.Table, rows: Sequence[Mapping[str, Any]], *, ignore_conflicts: bool = False
+) -> int:
     """Inserts rows that all name the same columns; says how many went in."""
     if not rows:
         return 0

@@ -1,8 +1,9 @@
 """One database transaction, with its one `now` and its source of ids. Opened and committed by the caller only."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import count
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,19 +18,26 @@ class Tx:
     connection: sa.Connection
     now: datetime
     random_bytes: Callable[[int], bytes]
+    _sequence: Iterator[int] = field(default_factory=count, repr=False)
 
     def new_id(self, prefix: str) -> str:
-        """A new id of one kind, never used before."""
-        return to_text(prefix, uuid7(int(self.now.timestamp() * 1000), self.random_bytes(10)))
+        """A new id of one kind, never used before; within a transaction, later ids sort after earlier ones."""
+        unix_ms = int(self.now.timestamp() * 1000)
+        return to_text(prefix, uuid7(unix_ms, next(self._sequence), self.random_bytes(8)))
 
-    def rows(self, statement: sa.Executable, parameters: Mapping[str, Any] | None = None) -> Sequence[sa.RowMapping]:
+    def rows(
+        self, statement: sa.Executable, parameters: Mapping[str, Any] | None = None
+    ) -> Sequence[sa.RowMapping]:
         """All rows of a statement, by column name."""
         return self.connection.execute(statement, parameters or {}).mappings().all()
 
-    def row(self, statement: sa.Executable, parameters: Mapping[str, Any] | None = None) -> sa.RowMapping | None:
+    def row(
+        self, statement: sa.Executable, parameters: Mapping[str, Any] | None = None
+    ) -> sa.RowMapping | None:
         """The one row of a statement, or None."""
         return self.connection.execute(statement, parameters or {}).mappings().one_or_none()
 
     def run(self, statement: sa.Executable, parameters: Mapping[str, Any] | None = None) -> int:
         """Runs a statement that returns nothing; says how many rows it touched."""
-        return self.connection.execute(statement, parameters or {}).rowcount
+        counted = {"preserve_rowcount": True}  # SQLAlchemy counts inserted rows only when asked
+        return self.connection.execute(statement, parameters or {}, execution_options=counted).rowcount

@@ -22,7 +22,7 @@ CHANGEABLE: dict[str, tuple[str, ...] | None] = {
     "virtual_ibans": ("state", "iban", "bank_id"),
     "deposits": ("state",),
     "checkouts": ("state", "hold_id"),
-    "checkout_lines": ("captured_minor", "refunded_minor", "final"),
+    "checkout_lines": ("captured_minor", "refunded_minor", "captured_parts", "refunded_parts", "final"),
     "payouts": ("state",),
     "attempts": (
         "request_body",

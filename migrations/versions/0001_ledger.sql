@@ -106,7 +106,7 @@ CREATE TABLE authentications (
 CREATE TABLE notices (
     id uuid PRIMARY KEY,
     bank_connection text NOT NULL,
-    source text NOT NULL CHECK (source IN ('webhook', 'status', 'statement')),
+    source text NOT NULL CHECK (source IN ('webhook', 'answer', 'status', 'statement')),
     key text NOT NULL,
     type text NOT NULL,
     body bytea NOT NULL,
@@ -157,7 +157,7 @@ CREATE TABLE transfers (
     reference text NOT NULL,
     hold_id uuid REFERENCES transfers,
     reverses_id uuid UNIQUE REFERENCES transfers,
-    clearance_id uuid REFERENCES clearances,
+    clearance_id uuid REFERENCES clearances DEFERRABLE INITIALLY DEFERRED,
     notice_id uuid REFERENCES notices,
     effective_at timestamptz NOT NULL,
     recorded_at timestamptz NOT NULL,
@@ -217,11 +217,13 @@ CREATE TABLE virtual_ibans (
 CREATE TABLE deposits (
     id uuid PRIMARY KEY,
     programme_id uuid NOT NULL REFERENCES programmes,
-    account_id uuid NOT NULL REFERENCES accounts,
+    account_id uuid REFERENCES accounts, -- null: nobody of ours has the IBAN it was sent to
     amount_minor bigint NOT NULL CHECK (amount_minor > 0),
     currency text NOT NULL,
     debtor_name text NOT NULL,
     debtor_iban text NOT NULL,
+    creditor_iban text NOT NULL,
+    remittance text NOT NULL,
     transaction_id text NOT NULL,
     state text NOT NULL CHECK (state IN ('suspended', 'credited')),
     notice_id uuid NOT NULL REFERENCES notices,
@@ -253,6 +255,8 @@ CREATE TABLE checkout_lines (
     splits jsonb NOT NULL,
     captured_minor bigint NOT NULL CHECK (captured_minor >= 0),
     refunded_minor bigint NOT NULL CHECK (refunded_minor >= 0),
+    captured_parts jsonb NOT NULL,
+    refunded_parts jsonb NOT NULL,
     final boolean NOT NULL,
     PRIMARY KEY (checkout_id, line_no),
     UNIQUE (checkout_id, reference),
@@ -292,7 +296,8 @@ CREATE TABLE payouts (
     debtor_iban text NOT NULL,
     end_to_end_id text NOT NULL UNIQUE CHECK (length(end_to_end_id) BETWEEN 1 AND 35),
     remittance text NOT NULL CHECK (length(remittance) BETWEEN 1 AND 140),
-    order_digest bytea NOT NULL REFERENCES clearances (order_digest),
+    order_digest bytea NOT NULL UNIQUE REFERENCES clearances (order_digest),
+    clearance_id uuid NOT NULL REFERENCES clearances,
     transfer_id uuid NOT NULL REFERENCES transfers,
     state text NOT NULL CHECK (
         state IN ('queued', 'submitted', 'accepted', 'unknown', 'settled', 'rejected', 'returned')

@@ -135,18 +135,20 @@ class BankHost:
             return
         answer = self._send(request, attempt.request_id, signed.signature_base64)
         if isinstance(answer, Answer):
-            self._hear(payout, attempt, answer, self.adapter.interpret(instruction, answer))
+            self._hear(attempt, answer, self.adapter.interpret(instruction, answer))
         else:
-            self._hear(payout, attempt, None, answer)
+            self._hear(attempt, None, answer)
 
-    def _hear(self, payout: Payout, attempt: Attempt, answer: Answer | None, outcome: Outcome) -> None:
+    def _hear(self, attempt: Attempt, answer: Answer | None, outcome: Outcome) -> None:
         match outcome:
             case Accepted(references):
                 self._conclude(attempt, PayoutTrigger.ACCEPT, "", references=dict(references))
             case Rejected(reason):
                 assert answer is not None, "only an answer rejects"
                 cause = f"{reason.code}: {reason.text}"
-                self._conclude(attempt, PayoutTrigger.REJECT, cause, word=(f"answer:{attempt.id}", answer.body))
+                self._conclude(
+                    attempt, PayoutTrigger.REJECT, cause, word=(f"answer:{attempt.id}", answer.body)
+                )
             case NotSent(cause):
                 self._conclude(attempt, PayoutTrigger.NOT_SENT, cause)
             case Unknown(cause):
@@ -165,32 +167,28 @@ class BankHost:
             notice_id = None
             if word is not None:
                 notice_id = self._keep(tx, source="answer", key=word[0], type_="answer", body=word[1])
-            flow.conclude(
-                tx, attempt, trigger, cause=cause, references=references or {}, notice_id=notice_id
-            )
+            flow.conclude(tx, attempt, trigger, cause=cause, references=references or {}, notice_id=notice_id)
 
-    def enquire(self, payout_id: PayoutId, enquiry: int) -> None:
-        """Asks the bank what became of a payout, and asks again later when the bank cannot say."""
+    def enquire(self, payout_id: PayoutId) -> bool:
+        """Asks the bank what became of a payout; says whether nothing more needs to be asked."""
         with self.transactions() as tx:
             payout = lock_payouts(tx, [payout_id]).get(payout_id)
             if payout is None or payout.state not in {PayoutState.UNKNOWN, PayoutState.ACCEPTED}:
-                return
+                return True
             attempt = attempts_of(tx, [payout_id])[payout_id][-1]
             programme = read_programmes(tx, [payout.programme_id])[payout.programme_id]
             until = tx.now
         found = self._look_for(payout, programme, attempt.opened_at, until)
         with self.transactions() as tx:
-            known = self._learn_status(tx, payout, found)
-            if not known:
-                schedule = self.adapter.manifest().rail(Rail(payout.rail)).poll_schedule
-                delay = schedule[min(enquiry, len(schedule) - 1)]
-                promise(
-                    tx,
-                    "enquire",
-                    delay_s=max(1, int(delay.total_seconds())),
-                    payout_id=payout_id,
-                    enquiry=enquiry + 1,
-                )
+            return self._learn_status(tx, payout, found)
+
+    def promise_enquiry(self, payout_id: PayoutId, enquiry: int) -> None:
+        """Promises the next enquiry by the manifest's schedule, which never ends while nobody knows."""
+        with self.transactions() as tx:
+            payout = lock_payouts(tx, [payout_id])[payout_id]
+            schedule = self.adapter.manifest().rail(Rail(payout.rail)).poll_schedule
+            delay_s = max(1, int(schedule[min(enquiry, len(schedule) - 1)].total_seconds()))
+            promise(tx, "enquire", delay_s=delay_s, payout_id=payout_id, enquiry=enquiry + 1)
 
     def _look_for(
         self, payout: Payout, programme: Programme, since: datetime, until: datetime
@@ -237,9 +235,7 @@ class BankHost:
 
         Raises: BadSignature, Unreadable; then nothing was kept.
         """
-        self.adapter.verify_notice(
-            headers=headers, body=body, public_key_pem=self.connection.webhook_key_pem
-        )
+        self.adapter.verify_notice(headers=headers, body=body, public_key_pem=self.connection.webhook_key_pem)
         notice = self.adapter.parse_notice(body)
         owed: Acknowledgement = self.adapter.acknowledge(body)
         with self.transactions() as tx:
@@ -275,7 +271,7 @@ class BankHost:
     def fetch_statement_page(self, message_id: str, page: int) -> bytes:
         """One page of a ready statement. Raises: Unreadable when the bank does not give it."""
         answer = self.ask(self.adapter.statement_page_request(message_id, page))
-        if not isinstance(answer, Answer) or answer.status != 200:  # noqa: PLR2004 - HTTP's own number
+        if not isinstance(answer, Answer) or answer.status != 200:
             raise Unreadable(f"page {page} of statement {message_id} was not given: {answer!r:.200}")
         return answer.body
 
@@ -295,7 +291,10 @@ class BankHost:
             return self._send(request, request_id, signature)
         now_s = int(self.wall_clock().timestamp())
         signed = self.enclave.bank_query(
-            method=request.method, path_with_query=request.path, request_id=request_id, request_time=str(now_s)
+            method=request.method,
+            path_with_query=request.path,
+            request_id=request_id,
+            request_time=str(now_s),
         )
         return self._send(request, request_id, signed.signature_base64, at_s=now_s)
 
@@ -325,5 +324,3 @@ def _instruction(payout: Payout) -> Instruction:
         end_to_end_id=payout.end_to_end_id,
         remittance=payout.remittance,
     )
-
-

@@ -21,7 +21,9 @@ def test_the_schema_in_python_names_the_columns_of_the_database(database: Databa
     assert ours == found - foreign
 
 
-@pytest.mark.parametrize("fact", ["transfers", "entries", "clearances", "events", "statement_lines", "log_leaves"])
+@pytest.mark.parametrize(
+    "fact", ["transfers", "entries", "clearances", "events", "statement_lines", "log_leaves"]
+)
 @pytest.mark.parametrize("change", ["DELETE FROM {}", "TRUNCATE {} CASCADE"])
 def test_even_the_owner_cannot_change_facts(database: Database, fact: str, change: str) -> None:
     with (

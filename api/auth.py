@@ -1,0 +1,169 @@
+"""Who is calling, and what they may do: OAuth 2.0 client credentials (RFC 6749 section 4.4), bearer tokens (RFC 6750).
+
+Tokens are signed in the enclave and checked here with its public key, through the one strict verifier. A verified
+token is remembered until it expires. A programme's caller sees and moves its own programme's money only.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import secrets
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+from fastapi import Request
+
+from api.parts import Parts
+from api.problems import Problem
+from api.store import Client, read_client
+from enclave.tokens import AccessClaims, TokenExpired, TokenRefused, verify_access_token
+from ledger.core.ids import ProgrammeId
+
+REMEMBERED_MAX = 4096
+
+
+class Scope(StrEnum):
+    """What a client may do. `operate` founds programmes and clients; it moves no money."""
+
+    OPERATE = "operate"
+    PAYMENTS = "payments"
+    COMPLIANCE = "compliance"
+    REPORTS = "reports"
+
+
+PROGRAMME_SCOPES = frozenset({Scope.PAYMENTS, Scope.COMPLIANCE, Scope.REPORTS})
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A verified caller."""
+
+    client_id: str
+    programme: ProgrammeId | None
+    scopes: frozenset[str]
+
+    @property
+    def programme_id(self) -> ProgrammeId:
+        """The caller's own programme. Raises: Problem for the operator, who has none."""
+        if self.programme is None:
+            raise Problem(403, "no_programme", "This client belongs to no programme.")
+        return self.programme
+
+
+def new_secret() -> tuple[str, bytes]:
+    """A client secret, shown once, and the digest that is kept: 256 random bits need no slow hash."""
+    secret = secrets.token_urlsafe(32)
+    return secret, secret_digest(secret)
+
+
+def secret_digest(secret: str) -> bytes:
+    """What is kept of a client secret."""
+    return hashlib.sha256(secret.encode()).digest()
+
+
+class Doorkeeper:
+    """Issues and checks access tokens."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._keys: dict[str, str] = {}
+        self._remembered: OrderedDict[str, AccessClaims] = OrderedDict()
+
+    def issue(self, client_id: str, secret: str, wanted: frozenset[str]) -> tuple[str, frozenset[str], int]:
+        """A token for a client: (token, scopes, lifetime in seconds). Blocks: reads the database, asks the enclave.
+
+        Raises: Problem `invalid_client` or `invalid_scope` (RFC 6749 section 5.2).
+        """
+        with self._parts.transactions() as tx:
+            client = read_client(tx, client_id)
+        known = client or Client(client_id, None, bytes(32), ())
+        if not hmac.compare_digest(known.secret_digest, secret_digest(secret)):
+            headers = {"WWW-Authenticate": 'Basic realm="tallystick"'}
+            raise Problem(401, "invalid_client", "No such client, or not its secret.", headers=headers)
+        scopes = wanted or frozenset(known.scopes)
+        if not scopes <= set(known.scopes):
+            raise Problem(400, "invalid_scope", "This client may not ask for these scopes.")
+        now, lifetime_s = self._parts.wall_clock(), self._parts.settings.token_lifetime_s
+        issued = self._parts.enclave.access_token(
+            client_id=known.id,
+            programme_id=known.programme_id,
+            scopes=sorted(scopes),
+            audience=self._parts.settings.public_url,
+            issuer=self._parts.settings.public_url,
+            issued_at=now,
+            expires_at=now + timedelta(seconds=lifetime_s),
+            token_id=secrets.token_hex(16),
+        )
+        return issued.token, scopes, lifetime_s
+
+    def check(self, authorization: str | None, scope: Scope) -> Caller:
+        """The caller behind an Authorization header.
+
+        Raises: Problem `token_missing`, `token_invalid`, `token_expired` or `scope_missing`.
+        """
+        scheme, _, token = (authorization or "").partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise _unauthorised("token_missing", "Send Authorization: Bearer with a token from /oauth/token.")
+        claims = self._claims(token)
+        if scope.value not in claims.scopes:
+            headers = {"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{scope.value}"'}
+            raise Problem(403, "scope_missing", f"This needs the scope {scope.value}.", headers=headers)
+        programme = ProgrammeId(claims.programme_id) if claims.programme_id else None
+        return Caller(claims.client_id, programme, frozenset(claims.scopes))
+
+    def _claims(self, token: str) -> AccessClaims:
+        now = self._parts.wall_clock()
+        remembered = self._remembered.get(token)
+        if remembered is not None and now < remembered.expires_at:
+            return remembered
+        try:
+            url = self._parts.settings.public_url
+            claims = verify_access_token(token, self._public_keys(), issuer=url, audience=url, now=now)
+        except TokenExpired as error:
+            self._remembered.pop(token, None)
+            raise _unauthorised(
+                "token_expired", "The token is over: ask for a new one.", "new_token"
+            ) from error
+        except TokenRefused as error:
+            raise _unauthorised("token_invalid", "This is not a token of ours.") from error
+        self._remembered[token] = claims
+        if len(self._remembered) > REMEMBERED_MAX:
+            self._remembered.popitem(last=False)
+        return claims
+
+    def _public_keys(self) -> dict[str, str]:
+        if not self._keys:
+            key = self._parts.enclave.public_keys()["access_token"]
+            self._keys = {key.key_id: key.pem}
+        return self._keys
+
+
+def needs(scope: Scope) -> Callable[[Request], Awaitable[Caller]]:
+    """The dependency of an endpoint that needs a scope."""
+
+    async def checked(request: Request) -> Caller:
+        keeper: Doorkeeper = request.app.state.doorkeeper
+        return keeper.check(request.headers.get("authorization"), scope)
+
+    return checked
+
+
+def basic_credentials(authorization: str | None) -> tuple[str, str] | None:
+    """Client id and secret from HTTP Basic, or None when there are none."""
+    scheme, _, encoded = (authorization or "").partition(" ")
+    if scheme.lower() != "basic":
+        return None
+    try:
+        name, colon, secret = base64.b64decode(encoded, validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        return None
+    return (name, secret) if colon else None
+
+
+def _unauthorised(code: str, detail: str, retry: str = "never") -> Problem:
+    headers = {"WWW-Authenticate": f'Bearer error="invalid_token", error_description="{code}"'}
+    return Problem(401, code, detail, retry=retry, headers=headers)

@@ -1,0 +1,90 @@
+"""How endpoints reach the book: writes go to the lane under an idempotency key, reads take one hop to a pool thread."""
+
+import asyncio
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+from fastapi import Request
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from api.auth import Caller
+from api.handlers import Handlers
+from api.lanes import Ask, Lane, LaneFull, Work
+from api.parts import Parts
+from api.problems import MEDIA_TYPE, Problem
+from api.store import KeyUse
+from ledger.store.tx import Tx
+
+T = TypeVar("T")
+
+_KEY = re.compile(r"\A[\x21-\x7e]{1,255}\Z")
+
+
+async def write(
+    request: Request, caller: Caller, work: Work, payload: BaseModel | None, *subject: str
+) -> Response:
+    """Puts one write on the lane and gives the answer that was committed.
+
+    `subject` are the ids in the path: they belong to what the idempotency key stands for.
+    Raises: Problem when the key is missing or malformed, or the lane is full.
+    """
+    key = _idempotency_key(request)
+    endpoint = f"{request.method} {request.scope['route'].path}"
+    content = payload.model_dump(mode="json") if payload is not None else None
+    text = json.dumps([endpoint, subject, content], sort_keys=True)
+    use = KeyUse(caller.client_id, endpoint, key, hashlib.sha256(text.encode()).digest())
+    lane: Lane = request.app.state.lane
+    try:
+        answer = await lane.submit(work, Ask(caller.programme, use, (payload, *subject)))
+    except LaneFull:
+        headers = {"Retry-After": "1"}
+        raise Problem(503, "busy", "More is waiting than fits.", retry="same_key", headers=headers) from None
+    headers = {"Idempotent-Replayed": "true"} if answer.replayed else {}
+    media_type = MEDIA_TYPE if answer.status >= 400 else "application/json"
+    return Response(answer.text, status_code=answer.status, media_type=media_type, headers=headers)
+
+
+async def off_loop(call: Callable[[], T]) -> T:
+    """Runs something that blocks on a pool thread."""
+    return await asyncio.to_thread(call)
+
+
+def json_response(body: Mapping[str, object], *, headers: Mapping[str, str]) -> Response:
+    """A JSON answer with headers of its own."""
+    return Response(json.dumps(body), media_type="application/json", headers=dict(headers))
+
+
+async def read(request: Request, reader: Callable[[Tx], T]) -> T:
+    """Reads the book at one moment, on a pool thread."""
+    parts: Parts = request.app.state.parts
+
+    def run() -> T:
+        with parts.snapshots() as tx:
+            return reader(tx)
+
+    return await off_loop(run)
+
+
+def handlers(request: Request) -> Handlers:
+    """The handlers that need the gate."""
+    found: Handlers = request.app.state.handlers
+    return found
+
+
+def _idempotency_key(request: Request) -> str:
+    key = request.headers.get("idempotency-key", "").strip()
+    if len(key) >= 2 and key[0] == key[-1] == '"':
+        key = key[1:-1]
+    if not key:
+        raise Problem(
+            400, "idempotency_key_missing", "Every write needs an Idempotency-Key header.", retry="new_key"
+        )
+    if not _KEY.match(key):
+        raise Problem(
+            400, "idempotency_key_invalid", "An Idempotency-Key is 1 to 255 visible ASCII characters."
+        )
+    return key

@@ -1,0 +1,62 @@
+"""Wishes that the worker fulfils: a day's statements, an export of the books. Runs on a lane."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from api import present
+from api.lanes import Ask, Reply
+from api.problems import Problem
+from ledger.core.ids import ProgrammeId
+from ledger.flows.reconcile import reconcile
+from ledger.reports.reconciliation import reconciliation
+from ledger.store.evidence import insert_export
+from ledger.store.jobs import promise
+from ledger.store.statements import request_statement
+from ledger.store.tx import Tx
+
+BANK_ZONE = ZoneInfo("Europe/Amsterdam")  # the bank's day: 23 or 25 hours when its clocks change
+
+
+def request_statements(tx: Tx, asks: Sequence[Ask]) -> list[Reply]:
+    """Notes that days' statements are wanted, and promises to ask the bank for them."""
+    return [_request_day(tx, ask) for ask in asks]
+
+
+def request_exports(tx: Tx, asks: Sequence[Ask]) -> list[Reply]:
+    """Notes that exports are wanted, and promises to make them."""
+    return [_request_export(tx, ask) for ask in asks]
+
+
+def run_reconciliations(tx: Tx, asks: Sequence[Ask]) -> list[Reply]:
+    """Matches what is open and answers with the report."""
+    return [_reconcile(tx, ask) for ask in asks]
+
+
+def _request_day(tx: Tx, ask: Ask) -> Reply:
+    day = ask.payload[0].day
+    starts_at, ends_at = (
+        datetime.combine(date, time(), BANK_ZONE).astimezone(UTC) for date in (day, day + timedelta(days=1))
+    )
+    if ends_at > tx.now:
+        return Reply.declined(Problem(409, "day_not_over", "The bank's day is not over yet."))
+    wish, new = request_statement(tx, _programme(ask), day=day, starts_at=starts_at, ends_at=ends_at)
+    if new or wish.state == "failed":
+        promise(tx, "ask_statement", statement_request_id=wish.id)
+    return Reply(202, {"id": wish.id, "day": day.isoformat(), "state": wish.state})
+
+
+def _request_export(tx: Tx, ask: Ask) -> Reply:
+    export = insert_export(tx, _programme(ask))
+    promise(tx, "make_export", programme_id=export.programme_id, export_id=export.id)
+    return Reply(202, {"id": export.id, "state": export.state.value})
+
+
+def _reconcile(tx: Tx, ask: Ask) -> Reply:
+    reconcile(tx, _programme(ask))
+    return Reply(201, present.reconciliation(reconciliation(tx, _programme(ask))))
+
+
+def _programme(ask: Ask) -> ProgrammeId:
+    assert ask.programme_id is not None, "the endpoint asked for the caller's programme"
+    return ask.programme_id

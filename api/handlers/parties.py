@@ -1,0 +1,126 @@
+"""Parties: from what was asked to what the gate and the book say. Runs on a lane, inside its transaction."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from api import present
+from api.lanes import Ask, Reply
+from api.problems import from_declined, from_findings, not_found
+from compliance import sca
+from compliance.gate import Gate
+from compliance.sanctions_list import parse_list
+from compliance.store import load_list
+from ledger.core.clearance import Barred, Cleared, Held, Screened
+from ledger.core.declined import Declined
+from ledger.core.ids import PartyId, ProgrammeId, is_id
+from ledger.core.orders import OnboardOrder
+from ledger.flows.onboarding import Onboarded, hold_back, onboard
+from ledger.store.parties import read_parties
+from ledger.store.programmes import read_programmes
+from ledger.store.tx import Tx
+from partners.sepa_text import sepa_text
+
+PAYOUT_NAME_MAX = 70  # SEPA rulebooks: a name on a payment
+
+
+@dataclass(frozen=True, slots=True)
+class PartyHandlers:
+    """Parties through the gate into the book."""
+
+    gate: Gate
+
+    def onboard(self, tx: Tx, asks: Sequence[Ask]) -> list[Reply]:
+        """Onboards those that the gate clears, keeps those that it holds without an account."""
+        orders = [_order(tx, ask) for ask in asks]
+        screened = self.gate.screen(tx, orders)
+        currencies = {
+            key: item.currency for key, item in read_programmes(tx, {o.programme_id for o in orders}).items()
+        }
+        return [_carry_out(tx, item, currencies[item.order.programme_id]) for item in screened]
+
+
+def _order(tx: Tx, ask: Ask) -> OnboardOrder:
+    (body,) = ask.payload
+    assert ask.programme_id is not None, "the endpoint asked for the caller's programme"
+    payout_name = body.payout_name or (body.name if body.payout_iban else None)
+    return OnboardOrder(
+        party_id=PartyId(tx.new_id("pty")),
+        programme_id=ask.programme_id,
+        role=body.role,
+        name=body.name,
+        reference=body.reference,
+        payout_name=sepa_text(payout_name, max_length=PAYOUT_NAME_MAX, field="payout_name")
+        if payout_name
+        else None,
+        payout_iban=body.payout_iban,
+        commission_bps=body.commission_bps,
+    )
+
+
+def _carry_out(tx: Tx, screened: Screened[OnboardOrder], currency: str) -> Reply:
+    match screened:
+        case Cleared():
+            (answer,) = onboard(tx, [screened], currency=currency)
+            return _reply(screened.order, answer)
+        case Held(order, case_id, findings):
+            (declined,) = hold_back(tx, [order])
+            if declined is not None:
+                return Reply.declined(from_declined(declined))
+            found = [finding.as_data() for finding in findings]
+            return Reply(201, {**_shown(order, "held", None), "case_id": case_id, "findings": found})
+        case Barred(_, case_id, findings):
+            problem = from_findings(case_id, findings, held=False)
+            return Reply(problem.status, problem.body())
+
+
+def _reply(order: OnboardOrder, answer: Onboarded | Declined) -> Reply:
+    if isinstance(answer, Declined):
+        return Reply.declined(from_declined(answer))
+    return Reply(201, _shown(order, "active", answer.account_id))
+
+
+def _shown(order: OnboardOrder, status: str, account_id: str | None) -> present.Json:
+    return {
+        "id": order.party_id,
+        "role": order.role.value,
+        "name": order.name,
+        "reference": order.reference,
+        "status": status,
+        "account_id": account_id,
+        "payout_iban": order.payout_iban,
+        "commission_bps": order.commission_bps,
+    }
+
+
+def load_lists(tx: Tx, asks: Sequence[Ask]) -> list[Reply]:
+    """Brings sanctions lists into use."""
+    return [_load_one(tx, ask) for ask in asks]
+
+
+def _load_one(tx: Tx, ask: Ask) -> Reply:
+    (body,) = ask.payload
+    programme_id = ProgrammeId(ask.programme_id or "")
+    entries = parse_list(body.csv)
+    loaded = load_list(tx, programme_id, name=body.name, legal_basis=body.legal_basis, entries=entries)
+    shown = {
+        "id": loaded.list_id,
+        "names": loaded.names,
+        "duplicates": loaded.duplicates,
+        "new": loaded.is_new,
+    }
+    return Reply(201, shown)
+
+
+def enrol(tx: Tx, asks: Sequence[Ask]) -> list[Reply]:
+    """Enrols the devices of payers."""
+    return [_enrol_one(tx, ask) for ask in asks]
+
+
+def _enrol_one(tx: Tx, ask: Ask) -> Reply:
+    body, party_id = ask.payload
+    programme_id = ProgrammeId(ask.programme_id or "")
+    party = read_parties(tx, [party_id]).get(party_id) if is_id("pty", party_id) else None
+    if party is None or party.programme_id != programme_id:
+        return Reply.declined(not_found("party"))
+    authenticator_id = sca.enrol(tx, programme_id, party_id=party.id, public_key_pem=body.public_key_pem)
+    return Reply(201, {"id": authenticator_id, "party_id": party.id})

@@ -1,0 +1,260 @@
+"""What the worker does when it keeps a promise: one method a job, each safe to run twice, late or after a crash.
+
+Every job begins by looking at what the database says, and does only what is left to do. No network call happens
+inside a transaction.
+"""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from api.handlers.deposits import credit_arrivals
+from api.parts import Parts
+from ledger.core.errors import EvidenceBroken
+from ledger.core.ids import NoticeId, PayoutId, ProgrammeId
+from ledger.core.payout import PayoutState, PayoutTrigger
+from ledger.core.statement import Statement
+from ledger.evidence.export import build_package, write_package
+from ledger.evidence.log import TreeHead, append_leaves, keep_checkpoint
+from ledger.flows import checkouts, payouts
+from ledger.flows.deposits import Arrival
+from ledger.flows.reconcile import import_statements, reconcile
+from ledger.store.deposits import accounts_by_iban, activate_virtual_iban, read_virtual_iban
+from ledger.store.evidence import latest_checkpoint, read_export, save_export_failed, save_export_ready
+from ledger.store.jobs import promise
+from ledger.store.notices import lock_unprocessed, mark_processed
+from ledger.store.parties import read_parties
+from ledger.store.payouts import payouts_in
+from ledger.store.programmes import Programme, all_programmes, programmes_at_bank, read_programmes
+from ledger.store.statements import read_statement_request, settle_statement_request
+from ledger.store.tx import Tx
+from partners.contract import (
+    Answer,
+    Informational,
+    MoneyArrived,
+    PaymentState,
+    PayoutAdvanced,
+    PayoutReturned,
+    StatementReady,
+)
+
+OVERDUE_MAX = 200
+HTTP_REFUSED = range(400, 500)
+_log = logging.getLogger("tallystick.jobs")
+_TRIGGERS = {
+    PaymentState.PENDING: PayoutTrigger.ACCEPT,
+    PaymentState.SETTLED: PayoutTrigger.SETTLE,
+    PaymentState.FAILED: PayoutTrigger.REJECT,
+}
+
+
+class NotYet(Exception):
+    """The other side is not ready: the job is tried again a little later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Jobs:
+    """The jobs, over the same parts as the API."""
+
+    parts: Parts
+
+    # --- money out -------------------------------------------------------------------------------------------
+
+    def send_payout(self, payout_id: PayoutId) -> None:
+        """Sends a payout that waits; says nothing to a bank that may already have it."""
+        bank = self._bank_of(payout_id)
+        if bank is not None:
+            self.parts.banks[bank].send(payout_id)
+
+    def enquire(self, payout_id: PayoutId, enquiry: int) -> None:
+        """Asks the bank what became of a payout, and promises to ask again while the bank cannot say."""
+        bank = self._bank_of(payout_id)
+        if bank is not None and not self.parts.banks[bank].enquire(payout_id):
+            self.parts.banks[bank].promise_enquiry(payout_id, enquiry)
+
+    def chase_payouts(self) -> None:
+        """Asks once about every payout whose end is not known, in case its notices or its enquiries were lost."""
+        with self.parts.transactions() as tx:
+            overdue = payouts_in(tx, {PayoutState.UNKNOWN, PayoutState.ACCEPTED}, limit=OVERDUE_MAX)
+        for payout in overdue:
+            bank = self._bank_of(payout.id)
+            if bank is not None:
+                self.parts.banks[bank].enquire(payout.id)
+
+    def _bank_of(self, payout_id: PayoutId) -> str | None:
+        with self.parts.transactions() as tx:
+            found = payouts.find(tx, payout_id)
+            if found is None:
+                return None
+            return read_programmes(tx, [found.programme_id])[found.programme_id].bank_connection
+
+    # --- what banks tell us ----------------------------------------------------------------------------------
+
+    def process_notice(self, notice_id: NoticeId) -> None:
+        """Gives a kept notice its effect, once, in one transaction."""
+        with self.parts.transactions() as tx:
+            waiting = lock_unprocessed(tx, notice_id)
+            if waiting is None:
+                return
+            connection, body = waiting
+            self._heed(tx, connection, notice_id, body)
+            mark_processed(tx, notice_id)
+
+    def _heed(self, tx: Tx, connection: str, notice_id: NoticeId, body: bytes) -> None:
+        match self.parts.banks[connection].read(body).meaning:
+            case MoneyArrived() as arrived if self._is_own_money(tx, connection, arrived.creditor_iban):
+                pass
+            case MoneyArrived() as arrived:
+                credit_arrivals(tx, self.parts.gate, [self._arrival(tx, connection, notice_id, arrived)])
+            case PayoutAdvanced() as news:
+                reason = f"{news.reason.code}: {news.reason.text}" if news.reason else ""
+                word = payouts.News(
+                    news.end_to_end_id, _TRIGGERS[news.state], notice_id, news.transaction_id, reason
+                )
+                payouts.learn(tx, [word])
+            case PayoutReturned() as news:
+                reason = f"{news.reason.code}: {news.reason.text}"
+                word = payouts.News(
+                    news.end_to_end_id, PayoutTrigger.RETURN, notice_id, news.transaction_id, reason
+                )
+                payouts.learn(tx, [word])
+            case StatementReady(message_id, pages):
+                promise(tx, "fetch_statement", connection=connection, message_id=message_id, pages=pages)
+            case Informational():
+                pass
+
+    def _is_own_money(self, tx: Tx, connection: str, iban: str) -> bool:
+        """Whether an IBAN is an operating account: a sweep books what arrives there; the rest is reconciliation's."""
+        return any(programme.operating_iban == iban for programme in programmes_at_bank(tx, connection))
+
+    def _arrival(self, tx: Tx, connection: str, notice_id: NoticeId, arrived: MoneyArrived) -> Arrival:
+        return Arrival(
+            notice_id=notice_id,
+            programme_id=self._receiver(tx, connection, arrived.creditor_iban),
+            transaction_id=arrived.transaction_id,
+            end_to_end_id=arrived.end_to_end_id,
+            amount_minor=arrived.amount_minor,
+            currency=arrived.currency,
+            creditor_iban=arrived.creditor_iban,
+            debtor_name=arrived.debtor_name,
+            debtor_iban=arrived.debtor_iban,
+            remittance=arrived.remittance,
+        )
+
+    def _receiver(self, tx: Tx, connection: str, iban: str) -> ProgrammeId:
+        """Whose money arrived on an IBAN; an IBAN that nobody knows belongs to the bank's only programme of ours."""
+        owner = accounts_by_iban(tx, {iban}).get(iban)
+        if owner is not None:
+            return owner[0]
+        here = programmes_at_bank(tx, connection)
+        named = [programme for programme in here if programme.safeguarding_iban == iban] or here
+        if len(named) != 1:
+            raise NotYet(f"money arrived on {iban[:4]}…{iban[-4:]}, which no programme of {connection} knows")
+        return named[0].id
+
+    # --- IBANs -----------------------------------------------------------------------------------------------
+
+    def open_virtual_iban(self, virtual_iban_id: str) -> None:
+        """Asks the bank for the IBAN of a wallet."""
+        with self.parts.transactions() as tx:
+            wish = read_virtual_iban(tx, virtual_iban_id)
+            if wish is None or wish.state != "requested" or wish.party_id is None:
+                return
+            programme = read_programmes(tx, [wish.programme_id])[wish.programme_id]
+            owner = read_parties(tx, [wish.party_id])[wish.party_id].name
+        bank = self.parts.banks[programme.bank_connection]
+        given = bank.open_virtual_iban(account_id=programme.safeguarding_bank_id, owner=owner)
+        with self.parts.transactions() as tx:
+            activate_virtual_iban(tx, virtual_iban_id, iban=given.iban, bank_id=given.bank_id)
+
+    # --- statements ------------------------------------------------------------------------------------------
+
+    def ask_statement(self, statement_request_id: str) -> None:
+        """Asks the bank for the statements of a day; a notice says when they are ready."""
+        with self.parts.transactions() as tx:
+            wish = read_statement_request(tx, statement_request_id)
+            if wish is None or wish.state == "imported":
+                return
+            programme = read_programmes(tx, [wish.programme_id])[wish.programme_id]
+        bank = self.parts.banks[programme.bank_connection]
+        answer = bank.request_statements(starts_at=wish.starts_at, ends_at=wish.ends_at)
+        if not isinstance(answer, Answer):
+            raise NotYet("the bank did not answer")
+        if answer.status in HTTP_REFUSED:
+            with self.parts.transactions() as tx:
+                detail = f"the bank refused: {answer.body[:200].decode(errors='replace')}"
+                settle_statement_request(tx, wish.id, state="failed", detail=detail)
+
+    def fetch_statement(self, connection: str, message_id: str, pages: int) -> None:
+        """Fetches a ready statement, keeps it for every programme whose account it covers, and reconciles."""
+        bank = self.parts.banks[connection]
+        documents = [bank.fetch_statement_page(message_id, page) for page in range(1, pages + 1)]
+        found = bank.adapter.parse_statement(documents[0], *documents[1:])
+        with self.parts.transactions() as tx:
+            for programme in programmes_at_bank(tx, connection):
+                if covers(programme, found):
+                    import_statements(tx, programme, found, document=b"".join(documents))
+                    reconcile(tx, programme.id)
+
+    # --- the book's own housekeeping -------------------------------------------------------------------------
+
+    def expire_holds(self) -> None:
+        """Gives back what is left of holds whose time has passed."""
+        with self.parts.transactions() as tx:
+            checkouts.expire(tx)
+
+    def seal_checkpoints(self) -> None:
+        """Seals every programme's new facts under a signed checkpoint."""
+        with self.parts.transactions() as tx:
+            programmes = all_programmes(tx)
+        for programme in programmes:
+            self.seal(programme)
+
+    def seal(self, programme: Programme) -> tuple[TreeHead, str]:
+        """Appends a programme's new facts to its log and has the head signed, between two transactions."""
+        with self.parts.transactions() as tx:
+            head = append_leaves(tx, programme.id)
+            latest = latest_checkpoint(tx, programme.id)
+        if latest is not None and latest.size == head.size:
+            return head, latest.note
+        signed = self.parts.enclave.checkpoint(origin=origin(programme), size=head.size, root=head.root)
+        with self.parts.transactions() as tx:
+            keep_checkpoint(tx, programme.id, head, signed.note)
+        return head, signed.note
+
+    def make_export(self, programme_id: ProgrammeId, export_id: str) -> None:
+        """Seals the book, writes its audit package, and has the package's manifest signed."""
+        with self.parts.transactions() as tx:
+            wish = read_export(tx, programme_id, export_id)
+            programme = read_programmes(tx, [programme_id])[programme_id]
+        if wish is None or wish.state != "requested":
+            return
+        try:
+            directory = self._write_export(programme, export_id)
+        except EvidenceBroken as broken:
+            with self.parts.transactions() as tx:
+                save_export_failed(tx, export_id, detail=broken.detail)
+            return
+        with self.parts.transactions() as tx:
+            save_export_ready(tx, export_id, directory=str(directory))
+
+    def _write_export(self, programme: Programme, export_id: str) -> Path:
+        head, note = self.seal(programme)
+        keys = {purpose: key.pem for purpose, key in self.parts.enclave.public_keys().items()}
+        with self.parts.snapshots() as tx:
+            files = build_package(tx, programme, head, note, created_at=tx.now, public_keys=keys)
+        signature = self.parts.enclave.export(manifest=files["manifest.json"]).signature
+        directory = self.parts.settings.exports_directory / export_id
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        write_package(directory, files, signature)
+        return directory
+
+
+def origin(programme: Programme) -> str:
+    """The name under which a programme's log is sealed."""
+    return f"tallystick.dev/{programme.name}"
+
+
+def covers(programme: Programme, statements: tuple[Statement, ...]) -> bool:
+    """Whether a document holds a statement of one of the programme's own accounts."""
+    return any(item.iban in {programme.safeguarding_iban, programme.operating_iban} for item in statements)

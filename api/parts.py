@@ -1,0 +1,103 @@
+"""The wiring: builds, from the settings, every part that the API and the worker are made of. Nothing else does."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import sqlalchemy as sa
+
+import compliance
+from api.database import engine
+from api.settings import BankSettings, Settings, SettingsInvalid, read_banks
+from api.transactions import Clock, SystemClock, TestClock, Transactions, snapshots, transactions
+from compliance.gate import Gate
+from compliance.policy import Policies, load_policies
+from enclave.client import EnclaveClient
+from ledger.store.tx import Tx
+from partners.contract import Adapter
+from partners.host.bank import BankHost, Connection
+from partners.host.transport import BankTransport
+
+ADAPTERS = "tallystick.adapters"
+
+WallClock = Callable[[], datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Everything that handlers and jobs work with."""
+
+    settings: Settings
+    engine: sa.Engine
+    transactions: Transactions
+    snapshots: Transactions
+    policies: Policies
+    gate: Gate
+    enclave: EnclaveClient
+    transport: BankTransport
+    banks: dict[str, BankHost]
+    wall_clock: WallClock
+
+    def close(self) -> None:
+        """Hangs up everywhere."""
+        self.transport.close()
+        self.enclave.close()
+        self.engine.dispose()
+
+
+def system_time() -> datetime:
+    """The machine's time, aware."""
+    return datetime.now(UTC)
+
+
+def build_parts(settings: Settings, *, pool_size: int = 8, wall_clock: WallClock = system_time) -> Parts:
+    """Connects to everything that the settings name. Raises: SettingsInvalid."""
+    pool = engine(settings.database_url, pool_size=pool_size)
+    clock: Clock = TestClock() if settings.clock == "test" else SystemClock()
+    opened = transactions(pool, clock)
+    enclave = EnclaveClient(settings.enclave_socket)
+    transport = BankTransport()
+    policies = load_policies(Path(compliance.__file__).parent / "policy.toml")
+    banks = {
+        bank.name: _host(bank, transport, enclave, opened, wall_clock)
+        for bank in read_banks(settings.banks_file)
+    }
+    return Parts(
+        settings=settings,
+        engine=pool,
+        transactions=opened,
+        snapshots=snapshots(pool, clock),
+        policies=policies,
+        gate=Gate(policies),
+        enclave=enclave,
+        transport=transport,
+        banks=banks,
+        wall_clock=wall_clock,
+    )
+
+
+def _host(
+    bank: BankSettings,
+    transport: BankTransport,
+    enclave: EnclaveClient,
+    opened: Callable[[], AbstractContextManager[Tx]],
+    wall_clock: WallClock,
+) -> BankHost:
+    connection = Connection(
+        name=bank.name,
+        base_url=bank.base_url,
+        token=bank.token_file.read_text().strip(),
+        webhook_key_pem=bank.webhook_key_file.read_bytes(),
+    )
+    return BankHost(connection, _adapter(bank.adapter), transport, enclave, opened, wall_clock)
+
+
+def _adapter(name: str) -> Adapter:
+    """The adapter of that name, whichever package brings it."""
+    for found in entry_points(group=ADAPTERS, name=name):
+        adapter: Adapter = found.load()()
+        return adapter
+    raise SettingsInvalid(f"No installed package brings an adapter {name!r} ({ADAPTERS}).")

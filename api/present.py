@@ -1,0 +1,221 @@
+"""How the book's values look to callers: plain JSON, ids as text, amounts as whole minor units, times in UTC."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from ledger.core.cart import CartLine, Checkout
+from ledger.core.money import Split, SplitTo
+from ledger.flows.carts import Moved
+from ledger.reports.reconciliation import KINDS, Reconciliation
+from ledger.reports.safeguarding import Safeguarding
+from ledger.reports.trial_balance import TrialBalance
+from ledger.store.accounts import Place
+from ledger.store.deposits import Deposit
+from ledger.store.parties import Party
+from ledger.store.payouts import Attempt, Payout
+
+Json = dict[str, Any]
+
+
+def moment(at: datetime | None) -> str | None:
+    """A time as ISO 8601 in UTC."""
+    return None if at is None else at.astimezone(UTC).isoformat()
+
+
+def party(item: Party, account_id: str | None) -> Json:
+    """A party."""
+    return {
+        "id": item.id,
+        "role": item.role.value,
+        "name": item.name,
+        "reference": item.reference,
+        "status": item.status,
+        "account_id": account_id,
+        "payout_iban": item.payout_iban,
+        "commission_bps": item.commission_bps,
+    }
+
+
+def account(place: Place) -> Json:
+    """An account with its balances."""
+    return {
+        "id": place.account.id,
+        "code": place.code.value,
+        "party_id": place.party_id,
+        "currency": place.account.currency,
+        "status": place.account.status.value,
+        "posted_minor": place.account.posted_minor,
+        "held_minor": place.account.held_minor,
+        "available_minor": place.account.available_minor,
+        "version": place.account.version,
+    }
+
+
+def deposit(item: Deposit) -> Json:
+    """A deposit."""
+    return {
+        "id": item.id,
+        "account_id": item.account_id,
+        "amount_minor": item.amount_minor,
+        "currency": item.currency,
+        "state": item.state,
+        "creditor_iban": item.creditor_iban,
+        "bank_transaction_id": item.transaction_id,
+    }
+
+
+def checkout(item: Checkout) -> Json:
+    """A checkout with its lines."""
+    return {
+        "id": item.id,
+        "payer": item.payer_id,
+        "reference": item.reference,
+        "currency": item.currency,
+        "amount_minor": item.amount_minor,
+        "state": item.state.value,
+        "expires_at": moment(item.expires_at),
+        "lines": [_line(line) for line in item.lines],
+    }
+
+
+def moved(item: Moved) -> Json:
+    """A capture or a refund, with everybody's part in each line."""
+    return {
+        "id": item.order_id,
+        "checkout_id": item.checkout.id,
+        "transfer_id": item.transfer_id,
+        "amount_minor": item.amount_minor,
+        "currency": item.checkout.currency,
+        "checkout_state": item.checkout.state.value,
+        "lines": [
+            {
+                "id": step.line.line.reference,
+                "amount_minor": step.amount_minor,
+                "released_minor": step.released_minor,
+                "splits": _parts(step.line.line.splits, step.parts),
+            }
+            for step in item.steps
+        ],
+    }
+
+
+def payout(item: Payout, attempts: list[Attempt], history: list[Json]) -> Json:
+    """A payout with its attempts and its history."""
+    return {
+        "id": item.id,
+        "kind": item.kind,
+        "reference": item.reference,
+        "party_id": item.party_id,
+        "rail": item.rail,
+        "amount_minor": item.amount_minor,
+        "currency": item.currency,
+        "creditor_name": item.creditor_name,
+        "creditor_iban": item.creditor_iban,
+        "end_to_end_id": item.end_to_end_id,
+        "state": item.state.value,
+        "attempts": [_attempt(attempt) for attempt in attempts],
+        "history": [
+            {"type": event["type"], "at": moment(event["occurred_at"]), "data": event["data"]}
+            for event in history
+        ],
+    }
+
+
+def trial_balance(report: TrialBalance) -> Json:
+    """The trial balance."""
+    return {
+        "sum_minor": report.sums_minor,
+        "rows": [
+            {
+                "account_id": row.account_id,
+                "code": row.code.value,
+                "class": row.account_class,
+                "party_id": row.party_id,
+                "currency": row.currency,
+                "debits_minor": row.debits_minor,
+                "credits_minor": row.credits_minor,
+                "balance_minor": row.balance_minor,
+                "held_minor": row.held_minor,
+                "net_minor": row.net_minor,
+            }
+            for row in report.rows
+        ],
+    }
+
+
+def safeguarding(report: Safeguarding) -> Json:
+    """The safeguarding report."""
+    return {
+        "pool": report.pool,
+        "currency": report.currency,
+        "requirement_minor": report.requirement_minor,
+        "resource_minor": report.resource_minor,
+        "shortfall_minor": report.shortfall_minor,
+        "excess_minor": report.excess_minor,
+        "book_minor": report.book_minor,
+        "statement_ends_at": moment(report.statement_ends_at),
+        "requirement_by_account": report.by_code,
+    }
+
+
+def reconciliation(report: Reconciliation) -> Json:
+    """The reconciliation report."""
+    return {
+        "matched": report.matched,
+        "open_breaks": [
+            {
+                "id": item.id,
+                "code": item.kind,
+                "kind": KINDS[item.kind],
+                "account_id": item.account_id,
+                "amount_minor": item.amount_minor,
+                "opened_at": moment(item.opened_at),
+            }
+            for item in report.open_breaks
+        ],
+        "unmatched_ledger_movements": sum(item.version is not None for item in report.open_breaks),
+        "accounts": [
+            {
+                "account_id": item.account_id,
+                "code": item.code.value,
+                "currency": item.currency,
+                "book_minor": item.book_minor,
+                "statement_opening_minor": item.statement_opening_minor,
+                "statement_closing_minor": item.statement_closing_minor,
+            }
+            for item in report.accounts
+        ],
+    }
+
+
+def _line(item: CartLine) -> Json:
+    return {
+        "id": item.line.reference,
+        "seller": item.line.seller_id,
+        "quantity": item.line.quantity,
+        "unit_minor": item.line.unit_minor,
+        "amount_minor": item.line.amount_minor,
+        "captured_minor": item.captured_minor,
+        "refunded_minor": item.refunded_minor,
+        "final": item.final,
+        "captured_splits": _parts(item.line.splits, item.captured_parts),
+        "refunded_splits": _parts(item.line.splits, item.refunded_parts),
+    }
+
+
+def _parts(splits: tuple[Split, ...], parts: tuple[int, ...]) -> list[Json]:
+    return [
+        {"to": "platform" if split.to is SplitTo.PLATFORM else split.party_id, "amount_minor": part}
+        for split, part in zip(splits, parts, strict=True)
+    ]
+
+
+def _attempt(item: Attempt) -> Json:
+    return {
+        "id": item.id,
+        "attempt_no": item.attempt_no,
+        "sent": item.sent_at is not None,
+        "outcome": item.outcome,
+        "cause": item.cause,
+        "bank_references": dict(item.bank_references or {}),
+    }

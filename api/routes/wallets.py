@@ -1,0 +1,86 @@
+"""Accounts with their balances and statements, virtual IBANs, and the money that came in."""
+
+from typing import Any
+
+from fastapi import APIRouter, Depends, Query, Request
+from starlette.responses import Response
+
+from api import desk, present
+from api.auth import Caller, Scope, needs
+from api.bodies import VirtualIbanBody
+from api.handlers.wallets import request_ibans
+from api.problems import not_found
+from ledger.core.ids import AccountId, is_id
+from ledger.store.accounts import read_accounts
+from ledger.store.deposits import programme_deposits, read_virtual_iban
+from ledger.store.postings import entries_page
+from ledger.store.tx import Tx
+
+router = APIRouter(prefix="/v1", tags=["wallets"])
+Payments = Depends(needs(Scope.PAYMENTS))
+PAGE_MAX = 200
+
+
+@router.post("/virtual-ibans", status_code=202)
+async def create_virtual_iban(request: Request, body: VirtualIbanBody, caller: Caller = Payments) -> Response:
+    """Asks the bank for an IBAN of its own for a customer's wallet; it is active once the bank has given it."""
+    return await desk.write(request, caller, request_ibans, body)
+
+
+@router.get("/virtual-ibans/{virtual_iban_id}")
+async def get_virtual_iban(
+    request: Request, virtual_iban_id: str, caller: Caller = Payments
+) -> dict[str, Any]:
+    """One virtual IBAN."""
+
+    def reader(tx: Tx) -> dict[str, Any]:
+        found = read_virtual_iban(tx, virtual_iban_id) if is_id("vib", virtual_iban_id) else None
+        if found is None or found.programme_id != caller.programme_id:
+            raise not_found("virtual IBAN")
+        return {"id": found.id, "account_id": found.account_id, "state": found.state, "iban": found.iban}
+
+    return await desk.read(request, reader)
+
+
+@router.get("/accounts/{account_id}")
+async def get_account(request: Request, account_id: str, caller: Caller = Payments) -> dict[str, Any]:
+    """An account with what is posted, held and available."""
+    return await desk.read(request, lambda tx: _account(tx, account_id, caller))
+
+
+@router.get("/accounts/{account_id}/entries")
+async def list_entries(
+    request: Request,
+    account_id: str,
+    caller: Caller = Payments,
+    after: int = Query(0, ge=0, description="the version of the last entry seen"),
+    limit: int = Query(100, ge=1, le=PAGE_MAX),
+) -> dict[str, Any]:
+    """A page of an account's entries, oldest first, with the balance after each. The cursor is the version."""
+
+    def reader(tx: Tx) -> dict[str, Any]:
+        _account(tx, account_id, caller)
+        entries = entries_page(tx, AccountId(account_id), after=after, limit=limit + 1)
+        shown = [{**entry, "effective_at": present.moment(entry["effective_at"]),
+                  "recorded_at": present.moment(entry["recorded_at"])} for entry in entries[:limit]]  # fmt: skip
+        return {"data": shown, "has_more": len(entries) > limit}
+
+    return await desk.read(request, reader)
+
+
+@router.get("/deposits")
+async def list_deposits(request: Request, caller: Caller = Payments) -> dict[str, Any]:
+    """All money that came in, with what became of it."""
+
+    def reader(tx: Tx) -> list[present.Json]:
+        return [present.deposit(item) for item in programme_deposits(tx, caller.programme_id)]
+
+    return {"data": await desk.read(request, reader)}
+
+
+def _account(tx: Tx, account_id: str, caller: Caller) -> dict[str, Any]:
+    found = read_accounts(tx, [AccountId(account_id)]) if is_id("acct", account_id) else {}
+    place = found.get(AccountId(account_id))
+    if place is None or place.account.programme_id != caller.programme_id:
+        raise not_found("account")
+    return present.account(place)

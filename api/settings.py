@@ -1,0 +1,99 @@
+"""Settings: the one place that reads the environment. Read once at start, frozen, documented here.
+
+Every variable begins with TALLYSTICK_. Secrets never stand in a variable: a setting names the file that holds one
+(a database password stands in libpq's passfile). There is no default for a secret.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class SettingsInvalid(Exception):
+    """A setting is missing or makes no sense; the message names its variable."""
+
+
+@dataclass(frozen=True, slots=True)
+class BankSettings:
+    """How one bank is reached: the adapter's name, its address, and the files with our token and its public key."""
+
+    name: str
+    adapter: str
+    base_url: str
+    token_file: Path
+    webhook_key_file: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All that a process of ours is told.
+
+    database_url       TALLYSTICK_DATABASE_URL        as the application role
+    enclave_socket     TALLYSTICK_ENCLAVE_SOCKET      where the enclave listens
+    public_url         TALLYSTICK_PUBLIC_URL          what callers see; the issuer and audience of access tokens
+    banks_file         TALLYSTICK_BANKS_FILE          JSON: name -> {adapter, base_url, token_file, webhook_key_file}
+    exports_directory  TALLYSTICK_EXPORTS_DIRECTORY   where audit packages are written
+    clock              TALLYSTICK_CLOCK               "system", or "test": a clock in the database that the API can move
+    token_lifetime_s   TALLYSTICK_TOKEN_LIFETIME_S    of access tokens, at most 3600
+    worker_stall_s     TALLYSTICK_WORKER_STALL_S      a worker silent for so long is dead, and its jobs are taken over
+    """
+
+    database_url: str
+    enclave_socket: Path
+    public_url: str
+    banks_file: Path
+    exports_directory: Path
+    clock: str
+    token_lifetime_s: int
+    worker_stall_s: int
+
+
+def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
+    """The settings of this process. Raises: SettingsInvalid."""
+    given = os.environ if environment is None else environment
+    clock = given.get("TALLYSTICK_CLOCK", "system")
+    if clock not in {"system", "test"}:
+        raise SettingsInvalid("TALLYSTICK_CLOCK is neither system nor test.")
+    return Settings(
+        database_url=_needed(given, "TALLYSTICK_DATABASE_URL"),
+        enclave_socket=Path(_needed(given, "TALLYSTICK_ENCLAVE_SOCKET")),
+        public_url=_needed(given, "TALLYSTICK_PUBLIC_URL").rstrip("/"),
+        banks_file=Path(_needed(given, "TALLYSTICK_BANKS_FILE")),
+        exports_directory=Path(_needed(given, "TALLYSTICK_EXPORTS_DIRECTORY")),
+        clock=clock,
+        token_lifetime_s=_whole(given, "TALLYSTICK_TOKEN_LIFETIME_S", default=900, most=3600),
+        worker_stall_s=_whole(given, "TALLYSTICK_WORKER_STALL_S", default=30, most=3600),
+    )
+
+
+def read_banks(path: Path) -> tuple[BankSettings, ...]:
+    """The banks that this installation reaches. Raises: SettingsInvalid."""
+    try:
+        listed = json.loads(path.read_text())
+        return tuple(
+            BankSettings(
+                name=name,
+                adapter=bank["adapter"],
+                base_url=bank["base_url"],
+                token_file=Path(bank["token_file"]),
+                webhook_key_file=Path(bank["webhook_key_file"]),
+            )
+            for name, bank in listed.items()
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise SettingsInvalid(f"TALLYSTICK_BANKS_FILE ({path}) cannot be read: {error!r}") from error
+
+
+def _needed(given: Mapping[str, str], name: str) -> str:
+    if not given.get(name):
+        raise SettingsInvalid(f"{name} is not set. `tallystick serve` sets everything for development.")
+    return given[name]
+
+
+def _whole(given: Mapping[str, str], name: str, *, default: int, most: int) -> int:
+    text = given.get(name, str(default))
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= most:
+        raise SettingsInvalid(f"{name} is not a whole number from 1 to {most}.")
+    return int(text)

@@ -1,0 +1,85 @@
+"""Programmes and parties come in, and get their places in the book. No money moves here."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ledger.core.chart import SHARED_CODES, Code
+from ledger.core.clearance import Cleared
+from ledger.core.declined import Declined
+from ledger.core.ids import AccountId, PartyId
+from ledger.core.orders import OnboardOrder, Role
+from ledger.store.accounts import Opening, open_accounts, party_accounts
+from ledger.store.clearances import redeem
+from ledger.store.events import Event, record_events
+from ledger.store.parties import insert_parties, references_taken
+from ledger.store.programmes import Programme, insert_programme
+from ledger.store.tx import Tx
+
+_CODES = {Role.CUSTOMER: Code.WALLET, Role.MERCHANT: Code.SELLER, Role.CREATOR: Code.CREATOR}
+
+
+@dataclass(frozen=True, slots=True)
+class Onboarded:
+    """A party with its account."""
+
+    party_id: PartyId
+    account_id: AccountId
+
+
+def found(tx: Tx, programme: Programme) -> Declined | None:
+    """Founds a programme with the shared accounts of its chart. Declines a name that is taken."""
+    if not insert_programme(tx, programme):
+        return Declined("name_taken", "A programme of this name exists.", field="name")
+    open_accounts(tx, [Opening(programme.id, code, None, programme.currency) for code in SHARED_CODES])
+    record_events(tx, [Event(programme.id, programme.id, "programme.founded", {"name": programme.name})])
+    return None
+
+
+def onboard(
+    tx: Tx, cleared: Sequence[Cleared[OnboardOrder]], *, currency: str
+) -> tuple[Onboarded | Declined, ...]:
+    """Takes cleared parties in, each with its account. Declines a reference that is taken."""
+    accepted, declined = _split_taken(tx, [item.order for item in cleared])
+    clearances = {item.order.party_id: item.clearance for item in cleared}
+    insert_parties(tx, accepted, status="active")
+    open_accounts(
+        tx, [Opening(order.programme_id, _CODES[order.role], order.party_id, currency) for order in accepted]
+    )
+    redeem(tx, [clearances[order.party_id] for order in accepted])
+    record_events(tx, [_event(order, "party.onboarded") for order in accepted])
+    opened = party_accounts(tx, [order.party_id for order in accepted])
+    return tuple(
+        declined.get(item.order.party_id) or Onboarded(item.order.party_id, opened[item.order.party_id])
+        for item in cleared
+    )
+
+
+def hold_back(tx: Tx, orders: Sequence[OnboardOrder]) -> tuple[Declined | None, ...]:
+    """Keeps parties that a person must decide on: known, but with no account and no way to move money."""
+    accepted, declined = _split_taken(tx, orders)
+    insert_parties(tx, accepted, status="held")
+    record_events(tx, [_event(order, "party.held") for order in accepted])
+    return tuple(declined.get(order.party_id) for order in orders)
+
+
+def _split_taken(
+    tx: Tx, orders: Sequence[OnboardOrder]
+) -> tuple[list[OnboardOrder], dict[PartyId, Declined]]:
+    taken = references_taken(tx, [(order.programme_id, order.reference) for order in orders])
+    accepted, declined = [], {}
+    for order in orders:
+        key = (order.programme_id, order.reference)
+        if key in taken:
+            declined[order.party_id] = Declined(
+                "reference_taken", "A party of this reference exists.", "reference"
+            )
+        else:
+            accepted.append(order)
+            taken.add(key)
+    return accepted, declined
+
+
+def _event(order: OnboardOrder, type_: str) -> Event:
+    return Event(
+        order.programme_id, order.party_id, type_, {"role": order.role.value, "reference": order.reference}
+    )

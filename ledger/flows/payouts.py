@@ -1,0 +1,390 @@
+"""Money out: a payout is ordered, tried at the bank, and followed until everybody knows what became of it.
+
+Every step is a movement in the book or none, in one transaction with its event and its promise. Settled is not the
+end: a return books the money back to whoever it came from. A payout's money waits in `payouts_in_flight`; a sweep's,
+which is the programme's own, is held on the safeguarding account itself, so that it never looks like customers'.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TypedDict
+
+from ledger import book
+from ledger.core.canonical import Canonical
+from ledger.core.chart import Code
+from ledger.core.clearance import Cleared
+from ledger.core.commands import Authority, Capture, Command, Hold, Leg, Post, Refused, Release
+from ledger.core.declined import Declined, declined_by_book
+from ledger.core.ids import (
+    AccountId,
+    AttemptId,
+    NoticeId,
+    PayoutId,
+    ProgrammeId,
+    TransferId,
+    derived,
+)
+from ledger.core.orders import PayoutOrder, SweepOrder
+from ledger.core.payout import PayoutState, PayoutTrigger, advance
+from ledger.store.accounts import lock_accounts, programme_accounts, shared_accounts
+from ledger.store.clearances import redeem
+from ledger.store.events import Event, record_events
+from ledger.store.jobs import promise, promise_each
+from ledger.store.payouts import (
+    Attempt,
+    Payout,
+    attempts_of,
+    insert_payouts,
+    lock_payouts,
+    lock_payouts_by_reference,
+    open_attempts,
+    read_payouts,
+    references_taken,
+    save_outcome,
+    save_signed,
+    save_states,
+)
+from ledger.store.programmes import Programme, read_programmes
+from ledger.store.tx import Tx
+
+ATTEMPTS_MAX = 50
+RETRY_DELAY_S = 10  # between attempts that provably reached nobody
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What became of a payout, by the bank's own word. `transaction_id` is the bank's id of its posting."""
+
+    end_to_end_id: str
+    trigger: PayoutTrigger
+    notice_id: NoticeId
+    transaction_id: str | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Places:
+    in_flight: Mapping[ProgrammeId, AccountId]
+    safeguarding: Mapping[ProgrammeId, AccountId]
+    operating: Mapping[ProgrammeId, AccountId]
+
+
+def order(tx: Tx, cleared: Sequence[Cleared[PayoutOrder | SweepOrder]]) -> tuple[Payout | Declined, ...]:
+    """Takes the money out of its balance and promises to send it."""
+    orders = [item.order for item in cleared]
+    answers = _check(tx, orders)
+    programmes = read_programmes(tx, {item.programme_id for item in orders})
+    places = _places(tx, programmes.keys())
+    sound = [item for item in cleared if item.order.payout_id not in answers]
+    results = book.post(tx, [[_leave(tx, item, places)] for item in sound])
+    for item, (result,) in zip(sound, results, strict=True):
+        if isinstance(result, Refused):
+            answers[item.order.payout_id] = declined_by_book(result)
+    done = [item for item in sound if item.order.payout_id not in answers]
+    redeem(tx, [item.clearance for item in done])
+    ordered = {item.order.payout_id: _payout(item, programmes[item.order.programme_id]) for item in done}
+    insert_payouts(tx, list(ordered.values()))
+    record_events(tx, [_event(payout, "payout.queued") for payout in ordered.values()])
+    promise_each(tx, "send_payout", [{"payout_id": payout_id} for payout_id in ordered])
+    return tuple(answers.get(item.payout_id) or ordered[item.payout_id] for item in orders)
+
+
+def find(tx: Tx, payout_id: PayoutId) -> Payout | None:
+    """A payout as it stands."""
+    return read_payouts(tx, [payout_id]).get(payout_id)
+
+
+def submit(tx: Tx, payout_id: PayoutId) -> tuple[Payout, Attempt] | None:
+    """Opens the next attempt of a queued payout; gives the open one of a payout that was being sent when we stopped.
+
+    None: there is nothing to send.
+    """
+    payout = lock_payouts(tx, [payout_id]).get(payout_id)
+    if payout is None:
+        return None
+    earlier = attempts_of(tx, [payout_id])[payout_id]
+    if payout.state is PayoutState.SUBMITTED:
+        return payout, earlier[-1]
+    if advance(payout.state, PayoutTrigger.SUBMIT) is None or len(earlier) >= ATTEMPTS_MAX:
+        return None
+    attempt_id = AttemptId(tx.new_id("att"))
+    attempt = Attempt(
+        id=attempt_id,
+        payout_id=payout_id,
+        attempt_no=len(earlier) + 1,
+        request_id=attempt_id,
+        opened_at=tx.now,
+        request_body=None,
+        signature=None,
+        sent_at=None,
+        outcome=None,
+        cause=None,
+        bank_references=None,
+        answered_at=None,
+    )
+    open_attempts(tx, [attempt])
+    _step(tx, payout, PayoutState.SUBMITTED, {"attempt": attempt_id})
+    return payout, attempt
+
+
+def keep_signed(tx: Tx, attempt: Attempt, *, body: bytes, signature: str) -> bool:
+    """Keeps the signed request before its first byte is sent: whoever finds it must assume that the bank has it.
+
+    Says False when another worker has kept it: then that one sends, and the caller must not.
+    """
+    return save_signed(tx, attempt.id, body=body, signature=signature)
+
+
+def conclude(
+    tx: Tx,
+    attempt: Attempt,
+    trigger: PayoutTrigger,
+    *,
+    cause: str,
+    references: Mapping[str, str],
+    notice_id: NoticeId | None,
+) -> None:
+    """Records what became of an attempt, once; moves the payout on unless a notice has already moved it further."""
+    payout = lock_payouts(tx, [attempt.payout_id])[attempt.payout_id]
+    latest = attempts_of(tx, [attempt.payout_id])[attempt.payout_id][-1]
+    if latest.id != attempt.id or latest.outcome is not None:
+        return
+    outcome = _OUTCOMES[trigger]
+    if trigger is PayoutTrigger.NOT_SENT and payout.state is not PayoutState.SUBMITTED:
+        outcome = "unknown"  # the bank has told us of an order that we believed was never sent
+    save_outcome(tx, attempt.id, outcome=outcome, cause=cause, references=references)
+    _advance(tx, payout, trigger, _Word(notice_id, None, cause))
+
+
+def learn(tx: Tx, news: Sequence[News]) -> tuple[bool, ...]:
+    """Moves payouts on by what the bank says; says which news was ours. Old news changes nothing."""
+    known = lock_payouts_by_reference(tx, {item.end_to_end_id for item in news})
+    for item in news:
+        payout = known.get(item.end_to_end_id)
+        if payout is not None:
+            word = _Word(item.notice_id, item.transaction_id, item.reason)
+            known[item.end_to_end_id] = _advance(tx, payout, item.trigger, word)
+    return tuple(item.end_to_end_id in known for item in news)
+
+
+_OUTCOMES = {
+    PayoutTrigger.ACCEPT: "accepted",
+    PayoutTrigger.REJECT: "rejected",
+    PayoutTrigger.NOT_SENT: "not_sent",
+    PayoutTrigger.LOSE_SIGHT: "unknown",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Word:
+    """By whose word a payout moves on, and what was said."""
+
+    notice_id: NoticeId | None
+    transaction_id: str | None
+    reason: str
+
+
+def _check(tx: Tx, orders: Sequence[PayoutOrder | SweepOrder]) -> dict[PayoutId, Declined]:
+    taken = references_taken(tx, [(item.programme_id, item.reference) for item in orders])
+    answers: dict[PayoutId, Declined] = {}
+    swept_minor: dict[ProgrammeId, int] = defaultdict(int)  # by the sweeps earlier in this batch
+    for item in orders:
+        if (item.programme_id, item.reference) in taken:
+            answers[item.payout_id] = Declined(
+                "reference_taken", "A payout of this reference exists.", "reference"
+            )
+            continue
+        if isinstance(item, SweepOrder):
+            own_minor = _own_money(tx, item) - swept_minor[item.programme_id]
+            if item.amount_minor > own_minor:
+                detail = f"Only {max(own_minor, 0)} in the safeguarding account is the programme's own."
+                answers[item.payout_id] = Declined("exceeds_own_money", detail, "amount_minor")
+                continue
+            swept_minor[item.programme_id] += item.amount_minor
+        taken.add((item.programme_id, item.reference))
+    return answers
+
+
+def _own_money(tx: Tx, item: SweepOrder) -> int:
+    """What the safeguarding account holds beyond customers' money, each customer's balance counted from zero up."""
+    safeguarding = lock_accounts(tx, [item.account_id])[item.account_id]
+    owed = sum(
+        max(place.account.posted_minor, 0)
+        for place in programme_accounts(tx, item.programme_id)
+        if place.pool is not None and place.account.currency == item.currency
+    )
+    return safeguarding.available_minor - owed
+
+
+def _places(tx: Tx, programme_ids: Collection[ProgrammeId]) -> _Places:
+    return _Places(
+        in_flight=shared_accounts(tx, programme_ids, Code.PAYOUTS_IN_FLIGHT),
+        safeguarding=shared_accounts(tx, programme_ids, Code.SAFEGUARDING),
+        operating=shared_accounts(tx, programme_ids, Code.OPERATING),
+    )
+
+
+def _leave(tx: Tx, item: Cleared[PayoutOrder | SweepOrder], places: _Places) -> Command:
+    ordered = item.order
+    transfer_id = TransferId(derived("xfr", ordered.payout_id, "ordered"))
+    authority = Authority(clearance_id=item.clearance.id)
+    if isinstance(ordered, SweepOrder):
+        return Hold(
+            id=transfer_id,
+            programme_id=ordered.programme_id,
+            authority=authority,
+            effective_at=tx.now,
+            reference=ordered.payout_id,
+            account_id=ordered.account_id,
+            amount_minor=ordered.amount_minor,
+            expires_at=None,
+        )
+    return Post(
+        id=transfer_id,
+        programme_id=ordered.programme_id,
+        authority=authority,
+        effective_at=tx.now,
+        reference=ordered.payout_id,
+        legs=(Leg(ordered.account_id, places.in_flight[ordered.programme_id], ordered.amount_minor),),
+    )
+
+
+def _payout(item: Cleared[PayoutOrder | SweepOrder], programme: Programme) -> Payout:
+    ordered = item.order
+    return Payout(
+        id=ordered.payout_id,
+        programme_id=ordered.programme_id,
+        kind=ordered.kind.value,
+        reference=ordered.reference,
+        party_id=ordered.party_id if isinstance(ordered, PayoutOrder) else None,
+        account_id=ordered.account_id,
+        rail=ordered.rail,
+        amount_minor=ordered.amount_minor,
+        currency=ordered.currency,
+        creditor_name=ordered.creditor_name,
+        creditor_iban=ordered.creditor_iban,
+        debtor_name=programme.legal_name,
+        debtor_iban=programme.safeguarding_iban,
+        end_to_end_id=f"TS{ordered.payout_id.removeprefix('pay_')}",
+        remittance=ordered.remittance,
+        order_digest=item.clearance.order_digest,
+        clearance_id=item.clearance.id,
+        transfer_id=TransferId(derived("xfr", ordered.payout_id, "ordered")),
+        state=PayoutState.QUEUED,
+    )
+
+
+def _advance(tx: Tx, payout: Payout, trigger: PayoutTrigger, word: _Word) -> Payout:
+    if trigger is PayoutTrigger.RETURN and advance(payout.state, PayoutTrigger.SETTLE):
+        # What came back had settled: the return has overtaken the news of it.
+        payout = _advance(tx, payout, PayoutTrigger.SETTLE, replace(word, transaction_id=None))
+    state = advance(payout.state, trigger)
+    if state is None:
+        if payout.state not in _OLD_NEWS.get(trigger, frozenset()):
+            told: dict[str, Canonical] = {"trigger": trigger.value, "reason": word.reason}
+            record_events(tx, [_event(payout, "payout.contradicted", told)])
+        return payout
+    movement = _movement(tx, payout, trigger, word)
+    if movement is not None:
+        ((result,),) = book.post(tx, [[movement]])
+        # The bank has moved the money: a book that cannot say so must stop rather than go on without it.
+        assert not isinstance(result, Refused), result
+    moved = _step(tx, payout, state, {"reason": word.reason} if word.reason else {})
+    if state is PayoutState.UNKNOWN:
+        promise(tx, "enquire", payout_id=payout.id, enquiry=0)
+    elif state is PayoutState.QUEUED:
+        promise(tx, "send_payout", delay_s=RETRY_DELAY_S, payout_id=payout.id)
+    return moved
+
+
+# A payout that stands here has been where the trigger leads: the news is old, and no contradiction.
+_OLD_NEWS: dict[PayoutTrigger, frozenset[PayoutState]] = {
+    PayoutTrigger.ACCEPT: frozenset(
+        {PayoutState.ACCEPTED, PayoutState.SETTLED, PayoutState.REJECTED, PayoutState.RETURNED}
+    ),
+    PayoutTrigger.LOSE_SIGHT: frozenset(
+        {
+            PayoutState.UNKNOWN,
+            PayoutState.ACCEPTED,
+            PayoutState.SETTLED,
+            PayoutState.REJECTED,
+            PayoutState.RETURNED,
+        }
+    ),
+    PayoutTrigger.SETTLE: frozenset({PayoutState.SETTLED, PayoutState.RETURNED}),
+    PayoutTrigger.REJECT: frozenset({PayoutState.REJECTED}),
+    PayoutTrigger.RETURN: frozenset({PayoutState.RETURNED}),
+}
+
+
+def _step(tx: Tx, payout: Payout, state: PayoutState, data: Mapping[str, Canonical]) -> Payout:
+    save_states(tx, {payout.id: state})
+    record_events(tx, [_event(payout, f"payout.{state.value}", data)])
+    return replace(payout, state=state)
+
+
+def _movement(tx: Tx, payout: Payout, trigger: PayoutTrigger, word: _Word) -> Command | None:
+    match trigger:
+        case PayoutTrigger.SETTLE:
+            return _settle(tx, payout, word)
+        case PayoutTrigger.REJECT:
+            return _give_back(tx, payout, word)
+        case PayoutTrigger.RETURN:
+            return _take_back(tx, payout, word)
+        case _:
+            return None
+
+
+def _settle(tx: Tx, payout: Payout, word: _Word) -> Command:
+    places = _places(tx, [payout.programme_id])
+    bank = places.safeguarding[payout.programme_id]
+    common = _common(tx, payout, "settled", word)
+    if payout.kind == "sweep":
+        legs = (Leg(places.operating[payout.programme_id], bank, payout.amount_minor),)
+        return Capture(**common, hold_id=payout.transfer_id, legs=legs, final=True)
+    return Post(**common, legs=(Leg(places.in_flight[payout.programme_id], bank, payout.amount_minor),))
+
+
+def _give_back(tx: Tx, payout: Payout, word: _Word) -> Command:
+    common = _common(tx, payout, "rejected", word)
+    if payout.kind == "sweep":
+        return Release(**common, hold_id=payout.transfer_id, amount_minor=None)
+    in_flight = _places(tx, [payout.programme_id]).in_flight[payout.programme_id]
+    return Post(**common, legs=(Leg(in_flight, payout.account_id, payout.amount_minor),))
+
+
+def _take_back(tx: Tx, payout: Payout, word: _Word) -> Command:
+    places = _places(tx, [payout.programme_id])
+    whose = places.operating[payout.programme_id] if payout.kind == "sweep" else payout.account_id
+    bank = places.safeguarding[payout.programme_id]
+    return Post(**_common(tx, payout, "returned", word), legs=(Leg(bank, whose, payout.amount_minor),))
+
+
+class _Said(TypedDict):
+    id: TransferId
+    programme_id: ProgrammeId
+    authority: Authority
+    effective_at: datetime
+    reference: str
+    metadata: Mapping[str, str]
+
+
+def _common(tx: Tx, payout: Payout, step: str, word: _Word) -> _Said:
+    """What every movement of a payout says. Money that never left goes back under the clearance it left under."""
+    authority = (
+        Authority(notice_id=word.notice_id) if word.notice_id else Authority(clearance_id=payout.clearance_id)
+    )
+    return {
+        "id": TransferId(derived("xfr", payout.id, step)),
+        "programme_id": payout.programme_id,
+        "authority": authority,
+        "effective_at": tx.now,
+        "reference": word.transaction_id or payout.id,
+        "metadata": {"payout": payout.id, "end_to_end_id": payout.end_to_end_id},
+    }
+
+
+def _event(payout: Payout, type_: str, data: Mapping[str, Canonical] | None = None) -> Event:
+    return Event(payout.programme_id, payout.id, type_, {"amount_minor": payout.amount_minor, **(data or {})})

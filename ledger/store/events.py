@@ -1,0 +1,49 @@
+"""Events: facts in the past tense, committed with the money that they tell of."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from ledger.core.canonical import Canonical
+from ledger.core.ids import ProgrammeId
+from ledger.store.rows import insert_rows
+from ledger.store.schema import events
+from ledger.store.tx import Tx
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something happened to a subject."""
+
+    programme_id: ProgrammeId
+    subject_id: str
+    type: str
+    data: Mapping[str, Canonical]
+
+
+def record_events(tx: Tx, happened: Sequence[Event]) -> None:
+    """Writes events in the order in which they happened."""
+    rows = [
+        {
+            "id": tx.new_id("evt"),
+            "programme_id": event.programme_id,
+            "subject_id": event.subject_id,
+            "type": event.type,
+            "data": dict(event.data),
+            "occurred_at": tx.now,
+        }
+        for event in happened
+    ]
+    insert_rows(tx, events, rows)
+
+
+def events_of(tx: Tx, programme_id: ProgrammeId, subject_id: str) -> list[dict[str, Any]]:
+    """The history of one subject, oldest first."""
+    query = (
+        sa.select(events.c.id, events.c.type, events.c.data, events.c.occurred_at)
+        .where(events.c.programme_id == programme_id, events.c.subject_id == subject_id)
+        .order_by(events.c.occurred_at, events.c.id)
+    )
+    return [dict(row) for row in tx.rows(query)]

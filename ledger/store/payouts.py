@@ -1,0 +1,169 @@
+"""Payouts and the attempts to send them."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from ledger.core.ids import AccountId, AttemptId, ClearanceId, PartyId, PayoutId, ProgrammeId, TransferId
+from ledger.core.payout import PayoutState
+from ledger.store.rows import insert_rows, update_rows
+from ledger.store.schema import attempts, payouts
+from ledger.store.tx import Tx
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Payout:
+    """One payment order to a bank, as it was approved. A sweep has no party. Units: minor units."""
+
+    id: PayoutId
+    programme_id: ProgrammeId
+    kind: str
+    reference: str
+    party_id: PartyId | None
+    account_id: AccountId
+    rail: str
+    amount_minor: int
+    currency: str
+    creditor_name: str
+    creditor_iban: str
+    debtor_name: str
+    debtor_iban: str
+    end_to_end_id: str
+    remittance: str
+    order_digest: bytes
+    clearance_id: ClearanceId
+    transfer_id: TransferId
+    state: PayoutState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One try of a payout at one bank. `outcome` None: nobody has said yet what became of it."""
+
+    id: AttemptId
+    payout_id: PayoutId
+    attempt_no: int
+    request_id: str
+    opened_at: datetime
+    request_body: bytes | None
+    signature: str | None
+    sent_at: datetime | None
+    outcome: str | None
+    cause: str | None
+    bank_references: Mapping[str, str] | None
+    answered_at: datetime | None
+
+
+_COLUMNS = tuple(payouts.c[name] for name in Payout.__slots__)
+_ATTEMPT_COLUMNS = tuple(attempts.c[name] for name in Attempt.__slots__)
+
+
+def insert_payouts(tx: Tx, ordered: Sequence[Payout]) -> None:
+    """Writes payouts."""
+    insert_rows(
+        tx, payouts, [asdict(item) | {"state": item.state.value, "created_at": tx.now} for item in ordered]
+    )
+
+
+def read_payouts(tx: Tx, ids: Collection[PayoutId]) -> dict[PayoutId, Payout]:
+    """Payouts by id, unlocked."""
+    query = sa.select(*_COLUMNS).where(payouts.c.id.in_(sorted(ids)))
+    return {item.id: item for item in map(_payout, tx.rows(query))}
+
+
+def lock_payouts(tx: Tx, ids: Collection[PayoutId]) -> dict[PayoutId, Payout]:
+    """Locks payouts in id order."""
+    query = sa.select(*_COLUMNS).where(payouts.c.id.in_(sorted(ids))).order_by(payouts.c.id)
+    return {item.id: item for item in map(_payout, tx.rows(query.with_for_update(key_share=True)))}
+
+
+def lock_payouts_by_reference(tx: Tx, end_to_end_ids: Collection[str]) -> dict[str, Payout]:
+    """Locks the payouts that a bank names by our end-to-end ids, in id order."""
+    query = (
+        sa.select(*_COLUMNS).where(payouts.c.end_to_end_id.in_(sorted(end_to_end_ids))).order_by(payouts.c.id)
+    )
+    return {item.end_to_end_id: item for item in map(_payout, tx.rows(query.with_for_update(key_share=True)))}
+
+
+def references_taken(tx: Tx, references: Collection[tuple[ProgrammeId, str]]) -> set[tuple[ProgrammeId, str]]:
+    """Which of these references are in use."""
+    query = sa.select(payouts.c.programme_id, payouts.c.reference).where(
+        payouts.c.reference.in_(sorted({reference for _, reference in references}))
+    )
+    found = {(row["programme_id"], row["reference"]) for row in tx.rows(query)}
+    return found & set(references)
+
+
+def programme_payouts(tx: Tx, programme_id: ProgrammeId) -> list[Payout]:
+    """All payouts of a programme, oldest first."""
+    query = sa.select(*_COLUMNS).where(payouts.c.programme_id == programme_id).order_by(payouts.c.id)
+    return [_payout(row) for row in tx.rows(query)]
+
+
+def payouts_in(tx: Tx, states: Collection[PayoutState], *, limit: int) -> list[Payout]:
+    """Payouts that stand in one of these states, oldest first."""
+    query = sa.select(*_COLUMNS).where(payouts.c.state.in_([state.value for state in states]))
+    return [_payout(row) for row in tx.rows(query.order_by(payouts.c.id).limit(limit))]
+
+
+def save_states(tx: Tx, states: Mapping[PayoutId, PayoutState]) -> None:
+    """Writes where payouts stand."""
+    update_rows(tx, payouts, ["id"], [{"id": key, "state": state.value} for key, state in states.items()])
+
+
+def open_attempts(tx: Tx, opened: Sequence[Attempt]) -> None:
+    """Writes new attempts. A second one while the first might stand is a key violation (invariant 5)."""
+    rows = [
+        {
+            "id": attempt.id,
+            "payout_id": attempt.payout_id,
+            "attempt_no": attempt.attempt_no,
+            "request_id": attempt.request_id,
+            "opened_at": attempt.opened_at,
+        }
+        for attempt in opened
+    ]
+    insert_rows(tx, attempts, rows)
+
+
+def save_signed(tx: Tx, attempt_id: AttemptId, *, body: bytes, signature: str) -> bool:
+    """Keeps what is about to be sent, once; says False when it was kept before. From here on the bank may have it."""
+    statement = (
+        sa.update(attempts)
+        .where(attempts.c.id == attempt_id, attempts.c.request_body.is_(None), attempts.c.outcome.is_(None))
+        .values(request_body=body, signature=signature, sent_at=tx.now)
+    )
+    return tx.run(statement) == 1
+
+
+def save_outcome(
+    tx: Tx, attempt_id: AttemptId, *, outcome: str, cause: str, references: Mapping[str, str]
+) -> None:
+    """Keeps what became of an attempt."""
+    row = {
+        "id": attempt_id,
+        "outcome": outcome,
+        "cause": cause,
+        "bank_references": dict(references),
+        "answered_at": tx.now,
+    }
+    update_rows(tx, attempts, ["id"], [row])
+
+
+def attempts_of(tx: Tx, payout_ids: Collection[PayoutId]) -> dict[PayoutId, list[Attempt]]:
+    """All attempts of these payouts, first one first."""
+    query = (
+        sa.select(*_ATTEMPT_COLUMNS)
+        .where(attempts.c.payout_id.in_(sorted(payout_ids)))
+        .order_by(attempts.c.payout_id, attempts.c.attempt_no)
+    )
+    found: dict[PayoutId, list[Attempt]] = {payout_id: [] for payout_id in payout_ids}
+    for row in tx.rows(query):
+        found[row["payout_id"]].append(Attempt(**row))
+    return found
+
+
+def _payout(row: sa.RowMapping) -> Payout:
+    return Payout(**{**row, "state": PayoutState(row["state"]), "order_digest": bytes(row["order_digest"])})
