@@ -95,6 +95,12 @@ class Stack:
         self._spawn("worker", [*_python("api.cli"), "work"])
         self._await_line("worker", "worker ready")
 
+    def start_bank(self, port: int = 0) -> None:
+        """Starts the sandbox bank over its own books; a port that it had before is where we look for it."""
+        command = [*_python("partners.sandbox"), "--home", str(self.home / "bank"), "--port", str(port)]
+        self._spawn("bank", command)
+        self._await_line("bank", "listening on")
+
     def kill(self, name: str) -> None:
         """Kills a part as a crash would."""
         self._end(name, signal.SIGKILL)
@@ -161,9 +167,7 @@ class Stack:
 
     def _start_bank(self) -> None:
         self.say("sandbox bank")
-        directory = self.home / "bank"
-        self._spawn("bank", [*_python("partners.sandbox"), "--home", str(directory), "--port", "0"])
-        self._await_line("bank", "listening on")
+        self.start_bank()
         token = _secret_file(self.home / "bank-token")
         with httpx.Client(base_url=self.bank_url, trust_env=False) as bank:
             ours = {

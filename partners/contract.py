@@ -13,8 +13,40 @@ from datetime import datetime, time, timedelta
 from enum import StrEnum
 from typing import Protocol
 
-from ledger.core.statement import Statement as Statement
-from ledger.core.statement import StatementLine as StatementLine
+from ledger.core.statement import Statement, StatementLine
+
+__all__ = [
+    "Accepted",
+    "Acknowledgement",
+    "Adapter",
+    "Answer",
+    "BadSignature",
+    "Hours",
+    "Informational",
+    "Instruction",
+    "Manifest",
+    "MoneyArrived",
+    "NotSent",
+    "Notice",
+    "NoticeMeaning",
+    "Outcome",
+    "PaymentState",
+    "PaymentStatus",
+    "PayoutAdvanced",
+    "PayoutReturned",
+    "Rail",
+    "RailFacts",
+    "Reason",
+    "Rejected",
+    "Request",
+    "Signing",
+    "Statement",
+    "StatementLine",
+    "StatementReady",
+    "Unknown",
+    "Unreadable",
+    "VirtualIban",
+]
 
 
 class Rail(StrEnum):

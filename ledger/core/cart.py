@@ -70,19 +70,26 @@ def check_cart(order: CheckoutOrder) -> Declined | None:
     if len({line.reference for line in order.lines}) != len(order.lines):
         return Declined("line_repeated", "Two lines have the same id.", "lines")
     for place, line in enumerate(order.lines):
-        if not 1 <= line.quantity <= QUANTITY_MAX or line.unit_minor < 1:
-            detail = f"A line is 1 to {QUANTITY_MAX} pieces at 1 minor unit or more."
-            return Declined("amount_out_of_range", detail, f"lines.{place}")
-        if line.quantity * line.unit_minor != line.amount_minor:
-            detail = f"{line.quantity} x {line.unit_minor} is not {line.amount_minor}."
-            return Declined("line_does_not_add_up", detail, f"lines.{place}.amount_minor")
-        try:
-            allocate(line.amount_minor, line.splits)
-        except InvalidValue as error:
-            return Declined("split_does_not_add_up", error.detail, f"lines.{place}.splits")
+        wrong = _check_line(place, line)
+        if wrong is not None:
+            return wrong
     total = sum(line.amount_minor for line in order.lines)
     if total != order.amount_minor:
         return Declined("cart_does_not_add_up", f"The lines sum to {total}.", "amount_minor")
+    return None
+
+
+def _check_line(place: int, line: Line) -> Declined | None:
+    if not 1 <= line.quantity <= QUANTITY_MAX or line.unit_minor < 1:
+        detail = f"A line is 1 to {QUANTITY_MAX} pieces at 1 minor unit or more."
+        return Declined("amount_out_of_range", detail, f"lines.{place}")
+    if line.quantity * line.unit_minor != line.amount_minor:
+        detail = f"{line.quantity} x {line.unit_minor} is not {line.amount_minor}."
+        return Declined("line_does_not_add_up", detail, f"lines.{place}.amount_minor")
+    try:
+        allocate(line.amount_minor, line.splits)
+    except InvalidValue as error:
+        return Declined("split_does_not_add_up", error.detail, f"lines.{place}.splits")
     return None
 
 

@@ -11,7 +11,7 @@ from ledger.store.tx import Tx
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One account. Units: minor units; `balance_minor` is on the account's own side, `net_minor` debits less credits."""
+    """One account. Units: minor units; `balance_minor` is on its own side, `net_minor` debits less credits."""
 
     account_id: AccountId
     code: Code

@@ -161,8 +161,9 @@ def charge_fee(bank: Bank, call: Call) -> Reply:
 def order_fault(bank: Bank, call: Call) -> Reply:
     """POST /sandbox/faults: misbehave, so many times, where the match applies.
 
-    `lost_answer`, `error_500_after` and `refuse_500` strike requests: orders to pay, or any path that
-    begins as the match says. `reject` strikes an order when it is taken up. The others strike webhooks,
+    `lost_answer`, `held_answer`, `error_500_after` and `refuse_500` strike requests: orders to pay, or any
+    path that begins as the match says. A held answer never comes, but its webhooks do; the connection stays
+    open until the caller goes away. `reject` strikes an order when it is taken up. The others strike webhooks,
     each counted: one order causes several, and `webhookType` picks among them; `bad_signature` counts
     attempts to deliver.
     """

@@ -11,7 +11,9 @@ from partners.sandbox.records import FaultKind, Scheme
 WEBHOOK_FAULTS = frozenset(
     {FaultKind.LOST_WEBHOOK, FaultKind.DUPLICATE_WEBHOOK, FaultKind.WRONG_AMOUNT, FaultKind.BAD_SIGNATURE}
 )
-REQUEST_FAULTS = frozenset({FaultKind.LOST_ANSWER, FaultKind.ERROR_500_AFTER, FaultKind.REFUSE_500})
+REQUEST_FAULTS = frozenset(
+    {FaultKind.LOST_ANSWER, FaultKind.HELD_ANSWER, FaultKind.ERROR_500_AFTER, FaultKind.REFUSE_500}
+)
 
 Text = Annotated[str, Field(min_length=1, max_length=10_000)]
 Reason = Annotated[str, Field(pattern=r"^[A-Z0-9]{1,4}\Z")]

@@ -69,6 +69,10 @@ class ConnectionLostError(Exception):
     """The bank did as it was told, and its answer gets lost on the way."""
 
 
+class AnswerHeldError(Exception):
+    """The bank did as it was told, and its answer never sets out."""
+
+
 def behind_door(handler: Handler) -> Endpoint:
     """A handler of the published API as a web endpoint."""
 
@@ -81,6 +85,8 @@ def behind_door(handler: Handler) -> Endpoint:
             return respond_refusal(refusal)
         except ConnectionLostError:
             return await _hang_up(request)
+        except AnswerHeldError:
+            return _NoAnswer()
         finally:
             bank.wake()
         return respond(reply)
@@ -142,10 +148,13 @@ def _answer(bank: Bank, call: Call, handler: Handler) -> Reply:
         answer_is_lost = faults.take(tx, FaultKind.LOST_ANSWER, facts) is not None
         if answer_is_lost and reply.payment_id is not None:
             payments.silence(tx, reply.payment_id)
+        answer_is_held = faults.take(tx, FaultKind.HELD_ANSWER, facts) is not None
         answers_500 = faults.take(tx, FaultKind.ERROR_500_AFTER, facts) is not None
     # What was asked is done and durable from here on; only the answer can still go wrong.
     if answer_is_lost:
         raise ConnectionLostError
+    if answer_is_held:
+        raise AnswerHeldError
     return _internal_error() if answers_500 else reply
 
 

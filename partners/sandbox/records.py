@@ -68,6 +68,7 @@ class FaultKind(StrEnum):
     """The ways in which the bank misbehaves on command."""
 
     LOST_ANSWER = "lost_answer"
+    HELD_ANSWER = "held_answer"
     ERROR_500_AFTER = "error_500_after"
     REFUSE_500 = "refuse_500"
     REJECT = "reject"
