@@ -1,5 +1,6 @@
 """The command `tallystick`. An error is one line on standard error and exit code 2; a figure that differs is 1."""
 
+import os
 import signal
 import sys
 import threading
@@ -13,7 +14,14 @@ from api.app import build_app
 from api.database import migrate as migrate_database
 from api.demo import DemoFailed, play
 from api.embedded import EmbeddedPostgresFailed
-from api.operations import OperationFailed, import_files, print_report, verify_export
+from api.operations import (
+    OperationFailed,
+    export_books,
+    import_files,
+    print_report,
+    public_key_lines,
+    verify_export,
+)
 from api.operator import make_operator
 from api.parts import build_parts
 from api.settings import SettingsInvalid, read_settings
@@ -25,6 +33,7 @@ from ledger.core.errors import TallystickError
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 HOME = Path(".tallystick")
 EXIT_ERROR = 2
+PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 _EXPECTED = (
     SettingsInvalid,
     StackFailed,
@@ -78,7 +87,7 @@ def serve(
     stack.start()
     try:
         name, secret = stack.operator()
-        print(f"API           {stack.api_url}   (docs at {stack.api_url}/docs)")
+        print(f"API           {stack.api_url}   (described at {stack.api_url}/openapi.json)")
         print(f"sandbox bank  {stack.bank_url}")
         print(f"operator      {name} {secret}   (client id and secret)")
         print("Ctrl-C stops everything.", flush=True)
@@ -146,13 +155,46 @@ def report(
 
 
 @app.command()
+def export(programme: ProgrammeName) -> None:
+    """Seals a programme's books and writes its audit package; prints where."""
+    print(export_books(build_parts(read_settings()), programme))
+
+
+@app.command()
+def keys() -> None:
+    """Prints the enclave's public keys: purpose, key id, and the SHA-256 of the key (SPKI)."""
+    for line in public_key_lines(build_parts(read_settings())):
+        print(line)
+
+
+@app.command(context_settings=PASSED_ON)
+def enclave(context: typer.Context) -> None:
+    """The signing process: serve, ceremony, audit (see `tallystick enclave serve --help`)."""
+    _become("enclave", context.args)
+
+
+@app.command(context_settings=PASSED_ON)
+def bank(context: typer.Context) -> None:
+    """The sandbox bank, a server of its own (see `tallystick bank --help`)."""
+    _become("partners.sandbox", context.args)
+
+
+@app.command()
 def verify(
     package: Annotated[Path, typer.Argument(help="the directory of an export")],
-    key: Annotated[Path, typer.Option(help="the export public key, PEM, got by a way that you trust")],
+    key: Annotated[
+        Path,
+        typer.Option("--key", "--public-key", help="the export public key, PEM, got by a way that you trust"),
+    ],
 ) -> None:
     """Verifies an audit package without us: signature, sums, every balance, the tree and its checkpoint."""
     found = verify_export(package, key)
     print(f"verified: {found}")
+
+
+def _become(module: str, arguments: list[str]) -> None:
+    """Goes on as another of our programs: what it inherits, such as a descriptor with a PIN, is its own."""
+    os.execv(sys.executable, [sys.executable, "-P", "-m", module, *arguments])
 
 
 if __name__ == "__main__":

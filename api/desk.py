@@ -4,10 +4,10 @@ import asyncio
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
-from typing import TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, TypeVar
 
-from fastapi import Request
+from fastapi import Query, Request
 from pydantic import BaseModel
 from starlette.responses import Response
 
@@ -17,9 +17,12 @@ from api.lanes import Ask, Lane, LaneFull, Work
 from api.parts import Parts
 from api.problems import MEDIA_TYPE, Problem
 from api.store import KeyUse
+from ledger.core.ids import is_id
+from ledger.store.rows import Page
 from ledger.store.tx import Tx
 
 T = TypeVar("T")
+PAGE_MAX = 200
 
 _KEY = re.compile(r"\A[\x21-\x7e]{1,255}\Z")
 
@@ -51,6 +54,25 @@ async def write(
 async def off_loop(call: Callable[[], T]) -> T:
     """Runs something that blocks on a pool thread."""
     return await asyncio.to_thread(call)
+
+
+def page(prefix: str) -> Callable[..., Page]:
+    """The dependency of a list endpoint: a cursor (the id of the last item seen) and how many items are wanted."""
+
+    def asked(
+        after: Annotated[str | None, Query(max_length=64, description="the id of the last item seen")] = None,
+        limit: Annotated[int, Query(ge=1, le=PAGE_MAX)] = PAGE_MAX,
+    ) -> Page:
+        if after is not None and not is_id(prefix, after):
+            raise Problem(422, "invalid_cursor", f"A cursor of this list is an id of the kind {prefix}_.")
+        return Page(after, limit + 1)  # one more, to know whether there are more
+
+    return asked
+
+
+def paged(items: Sequence[Mapping[str, object]], page: Page) -> dict[str, object]:
+    """A page as callers see it."""
+    return {"data": list(items[: page.limit - 1]), "has_more": len(items) == page.limit}
 
 
 def json_response(body: Mapping[str, object], *, headers: Mapping[str, str]) -> Response:

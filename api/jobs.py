@@ -10,6 +10,7 @@ from pathlib import Path
 
 from api.handlers.deposits import credit_arrivals
 from api.parts import Parts
+from enclave.client import EnclaveRefused
 from ledger.core.errors import EvidenceBroken
 from ledger.core.ids import NoticeId, PayoutId, ProgrammeId
 from ledger.core.payout import PayoutState, PayoutTrigger
@@ -22,7 +23,7 @@ from ledger.flows.reconcile import import_statements, reconcile
 from ledger.store.deposits import accounts_by_iban, activate_virtual_iban, read_virtual_iban
 from ledger.store.evidence import latest_checkpoint, read_export, save_export_failed, save_export_ready
 from ledger.store.jobs import promise
-from ledger.store.notices import lock_unprocessed, mark_processed
+from ledger.store.notices import lock_unprocessed, mark_processed, unprocessed_webhooks
 from ledger.store.parties import read_parties
 from ledger.store.payouts import payouts_in
 from ledger.store.programmes import Programme, all_programmes, programmes_at_bank, read_programmes
@@ -72,14 +73,20 @@ class Jobs:
         if bank is not None and not self.parts.banks[bank].enquire(payout_id):
             self.parts.banks[bank].promise_enquiry(payout_id, enquiry)
 
-    def chase_payouts(self) -> None:
-        """Asks once about every payout whose end is not known, in case its notices or its enquiries were lost."""
+    def chase(self) -> None:
+        """Takes up what no job carries any more: payouts that wait, whose end nobody knows, notices not yet heeded."""
         with self.parts.transactions() as tx:
-            overdue = payouts_in(tx, {PayoutState.UNKNOWN, PayoutState.ACCEPTED}, limit=OVERDUE_MAX)
-        for payout in overdue:
+            waiting = payouts_in(tx, {PayoutState.QUEUED}, limit=OVERDUE_MAX)
+            unsure = payouts_in(tx, {PayoutState.UNKNOWN, PayoutState.ACCEPTED}, limit=OVERDUE_MAX)
+            unheeded = unprocessed_webhooks(tx, limit=OVERDUE_MAX)
+        for payout in waiting:
+            self.send_payout(payout.id)
+        for payout in unsure:
             bank = self._bank_of(payout.id)
             if bank is not None:
                 self.parts.banks[bank].enquire(payout.id)
+        for notice_id in unheeded:
+            self.process_notice(notice_id)
 
     def _bank_of(self, payout_id: PayoutId) -> str | None:
         with self.parts.transactions() as tx:
@@ -217,7 +224,11 @@ class Jobs:
             latest = latest_checkpoint(tx, programme.id)
         if latest is not None and latest.size == head.size:
             return head, latest.note
-        signed = self.parts.enclave.checkpoint(origin=origin(programme), size=head.size, root=head.root)
+        try:
+            signed = self.parts.enclave.checkpoint(origin=origin(programme), size=head.size, root=head.root)
+        except EnclaveRefused as refused:
+            # Another worker has had a larger head signed meanwhile: the job is done again over that one.
+            raise NotYet(f"the enclave would not sign a head of {head.size}: {refused.code}") from refused
         with self.parts.transactions() as tx:
             keep_checkpoint(tx, programme.id, head, signed.note)
         return head, signed.note
@@ -239,12 +250,14 @@ class Jobs:
             save_export_ready(tx, export_id, directory=str(directory))
 
     def _write_export(self, programme: Programme, export_id: str) -> Path:
+        directory = self.parts.settings.exports_directory / export_id
+        if directory.exists():
+            return directory  # a package appears whole or not at all: we stopped right after writing this one
         head, note = self.seal(programme)
         keys = {purpose: key.pem for purpose, key in self.parts.enclave.public_keys().items()}
         with self.parts.snapshots() as tx:
             files = build_package(tx, programme, head, note, created_at=tx.now, public_keys=keys)
         signature = self.parts.enclave.export(manifest=files["manifest.json"]).signature
-        directory = self.parts.settings.exports_directory / export_id
         directory.parent.mkdir(parents=True, exist_ok=True)
         write_package(directory, files, signature)
         return directory

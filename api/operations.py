@@ -1,6 +1,7 @@
 """What people do at the command line with files: import a statement, look at a report, verify an export."""
 
 import csv
+import hashlib
 import io
 import json
 import sys
@@ -8,12 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 from rich.console import Console
 from rich.table import Table
 
 from api import present
-from api.jobs import covers
+from api.jobs import Jobs, covers
 from api.parts import Parts
+from enclave.client import EnclaveError
 from enclave.notes import NoteInvalid, verify_checkpoint
 from ledger.core.errors import EvidenceBroken
 from ledger.evidence.verify import Verified, verify_package
@@ -21,6 +24,7 @@ from ledger.flows.reconcile import import_statements, reconcile
 from ledger.reports.reconciliation import reconciliation
 from ledger.reports.safeguarding import safeguarding
 from ledger.reports.trial_balance import trial_balance
+from ledger.store.evidence import insert_export, read_export
 from ledger.store.programmes import Programme, all_programmes
 from ledger.store.tx import Tx
 from partners.contract import Unreadable
@@ -85,6 +89,28 @@ def verify_export(package: Path, public_key: Path) -> Verified:
         raise OperationFailed(f"{package}: does not verify: {error.detail}") from error
 
 
+def export_books(parts: Parts, programme_name: str) -> Path:
+    """Makes an audit package now, without the queue; says where it is. Raises: OperationFailed."""
+    with parts.transactions() as tx:
+        programme = _programme(tx, programme_name)
+        wish = insert_export(tx, programme.id)
+    Jobs(parts).make_export(programme.id, wish.id)
+    with parts.transactions() as tx:
+        made = read_export(tx, programme.id, wish.id)
+    if made is None or made.directory is None:
+        raise OperationFailed(f"no export: {made.detail if made else 'it is gone'}")
+    return Path(made.directory)
+
+
+def public_key_lines(parts: Parts) -> list[str]:
+    """The enclave's public keys, for people to compare. Raises: OperationFailed."""
+    try:
+        keys = parts.enclave.public_keys()
+    except EnclaveError as error:
+        raise OperationFailed(f"the enclave does not answer: {error}") from error
+    return [f"{purpose:<14} {key.key_id:<18} sha256:{_spki_digest(key.pem)}" for purpose, key in keys.items()]
+
+
 def as_csv(rows: Sequence[dict[str, Any]]) -> str:
     """Rows as CSV with a header."""
     written = io.StringIO()
@@ -111,6 +137,11 @@ def _verified_note(note: str, public_key_pem: bytes) -> tuple[str, int, bytes]:
     except (NoteInvalid, UnicodeDecodeError) as error:
         raise EvidenceBroken(f"checkpoint.txt: {error}") from error
     return checkpoint.origin, checkpoint.size, checkpoint.root
+
+
+def _spki_digest(pem: str) -> str:
+    key = load_pem_public_key(pem.encode("ascii"))
+    return hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
 
 
 def _programme(tx: Tx, name: str) -> Programme:

@@ -10,6 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+SERVED = Path(".tallystick/serve")
+FILE = "settings.json"
+
 
 class SettingsInvalid(Exception):
     """A setting is missing or makes no sense; the message names its variable."""
@@ -51,8 +54,16 @@ class Settings:
 
 
 def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
-    """The settings of this process. Raises: SettingsInvalid."""
+    """The settings of this process; without any, those of the installation that `tallystick serve` made here.
+
+    Raises: SettingsInvalid.
+    """
     given = os.environ if environment is None else environment
+    if "TALLYSTICK_DATABASE_URL" not in given and (SERVED / FILE).exists():
+        given = {
+            **json.loads((SERVED / FILE).read_text()),
+            "TALLYSTICK_ENCLAVE_SOCKET": str(SERVED / "enclave.sock"),
+        }
     clock = given.get("TALLYSTICK_CLOCK", "system")
     if clock not in {"system", "test"}:
         raise SettingsInvalid("TALLYSTICK_CLOCK is neither system nor test.")

@@ -23,7 +23,7 @@ from api.database import migrate
 from api.embedded import EmbeddedPostgres
 from api.operator import make_operator
 from api.parts import build_parts
-from api.settings import read_settings
+from api.settings import FILE, read_settings
 from enclave.softhsm import CONFIGURATION_VARIABLE, find_module, write_configuration
 
 READY_WITHIN_S = 60.0
@@ -92,6 +92,7 @@ class Stack:
 
     def start_worker(self) -> None:
         """Starts a worker."""
+        self.say("worker")
         self._spawn("worker", [*_python("api.cli"), "work"])
         self._await_line("worker", "worker ready")
 
@@ -191,6 +192,7 @@ class Stack:
 
     def _start_api(self) -> None:
         self.say("API")
+        (self.home / FILE).write_text(json.dumps(self.environment(), indent=2))
         self._spawn("api", [*_python("api.cli"), "api", "--port", str(self.api_port)])
         self._await_line("api", "Application startup complete")
 

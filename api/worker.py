@@ -107,7 +107,7 @@ async def _keep_rhythm(queue: App, parts: Parts, stop: asyncio.Event) -> None:
     jobs = Jobs(parts)
     due = {
         jobs.expire_holds: EXPIRE_EVERY_S,
-        jobs.chase_payouts: CHASE_EVERY_S,
+        jobs.chase: CHASE_EVERY_S,
         jobs.seal_checkpoints: SEAL_EVERY_S,
     }
     last = dict.fromkeys(due, time.monotonic())

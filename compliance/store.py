@@ -20,7 +20,7 @@ from compliance.sanctions_list import Entry
 from ledger.core.canonical import Canonical, digest
 from ledger.core.errors import InvalidValue
 from ledger.core.ids import PartyId, ProgrammeId
-from ledger.store.rows import insert_rows
+from ledger.store.rows import Page, insert_rows, page_of
 from ledger.store.schema import (
     accounts,
     authentications,
@@ -300,8 +300,8 @@ def _hex(row: sa.RowMapping | None) -> Canonical:
     return None if row is None else row["content_digest"].hex()
 
 
-def programme_cases(tx: Tx, programme_id: ProgrammeId) -> list[dict[str, Any]]:
-    """What the gate held or refused in a programme, oldest first, with what it found."""
+def programme_cases(tx: Tx, programme_id: ProgrammeId, page: Page) -> list[dict[str, Any]]:
+    """A page of what the gate held or refused in a programme, oldest first, with what it found."""
     columns = (cases.c.id, cases.c.order_kind, cases.c.outcome, cases.c.findings, cases.c.opened_at)
-    query = sa.select(*columns).where(cases.c.programme_id == programme_id).order_by(cases.c.id)
-    return [dict(row) for row in tx.rows(query)]
+    query = sa.select(*columns).where(cases.c.programme_id == programme_id)
+    return [dict(row) for row in tx.rows(page_of(query, cases, page))]

@@ -1,9 +1,10 @@
 """Checkouts, captures and refunds: orders made from what was asked, screened, and carried out. Runs on a lane."""
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TypeVar
 
 from api import present
 from api.bodies import CheckoutBody, LineBody, SplitBody
@@ -25,6 +26,7 @@ from ledger.store.tx import Tx
 
 HOLD_LIFETIME = timedelta(days=7)
 SCA_RULE = "strong_authentication"
+O = TypeVar("O", CaptureOrder, RefundOrder)  # noqa: E741 - the letter that orders have in ledger.core
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,19 +38,27 @@ class CheckoutHandlers:
 
     def create(self, tx: Tx, asks: Sequence[Ask]) -> list[Reply]:
         """Authorises carts; one whose payer must authenticate first is kept, and answered with its challenge."""
-        made = [_cart(tx, ask) for ask in asks]
+        parties = _parties_of(tx, [ask.payload[0] for ask in asks])
+        made = [_cart(tx, ask, parties) for ask in asks]
         orders = [item for item in made if isinstance(item, CheckoutOrder)]
         replies = self._screen_and_authorise(tx, orders)
         return [
-            replies[item.checkout_id]
-            if isinstance(item, CheckoutOrder)
-            else Reply.declined(from_declined(item))
+            replies[item.id] if isinstance(item, CheckoutOrder) else Reply.declined(from_declined(item))
             for item in made
         ]
 
     def authenticate(self, tx: Tx, asks: Sequence[Ask]) -> list[Reply]:
         """Takes payers' signatures; a right one lets the cart be screened again and authorised."""
-        return [self._authenticate_one(tx, ask) for ask in asks]
+        ids = [CheckoutId(ask.payload[1]) for ask in asks]
+        known = read_checkouts(tx, {key for key in ids if is_id("chk", key)})
+        replies: list[Reply | None] = [
+            self._check_answer(tx, ask, known.get(key)) for ask, key in zip(asks, ids, strict=True)
+        ]
+        answered = {key: known[key] for key, reply in zip(ids, replies, strict=True) if reply is None}
+        authorised = self._screen_and_authorise(
+            tx, [_order_again(checkout) for checkout in answered.values()]
+        )
+        return [reply or authorised[key] for key, reply in zip(ids, replies, strict=True)]
 
     def capture(self, tx: Tx, asks: Sequence[Ask]) -> list[Reply]:
         """Captures lines."""
@@ -64,15 +74,7 @@ class CheckoutHandlers:
             )
             for ask in asks
         ]
-        known = _known_checkouts(tx, orders)
-        screened = self.gate.screen(tx, [order for order in orders if order.checkout_id in known])
-        cleared = [item for item in screened if isinstance(item, Cleared)]
-        answers = {
-            item.order.id: _moved_reply(answer)
-            for item, answer in zip(cleared, carts.capture(tx, cleared), strict=True)
-        }
-        answers |= {item.order.id: _gate_reply(item) for item in screened if not isinstance(item, Cleared)}
-        return [answers.get(order.id) or Reply.declined(not_found("checkout")) for order in orders]
+        return self._move(tx, orders, carts.capture)
 
     def refund(self, tx: Tx, asks: Sequence[Ask]) -> list[Reply]:
         """Refunds lines, from everyone who shared in them."""
@@ -87,15 +89,22 @@ class CheckoutHandlers:
             )
             for ask in asks
         ]
+        return self._move(tx, orders, carts.refund)
+
+    def _move(
+        self,
+        tx: Tx,
+        orders: Sequence[O],
+        flow: Callable[[Tx, Sequence[Cleared[O]]], tuple[carts.Moved | Declined, ...]],
+    ) -> list[Reply]:
+        """Screens captures or refunds of checkouts that exist, and lets the flow carry out the cleared ones."""
         known = _known_checkouts(tx, orders)
         screened = self.gate.screen(tx, [order for order in orders if order.checkout_id in known])
         cleared = [item for item in screened if isinstance(item, Cleared)]
-        answers = {
-            item.order.id: _moved_reply(answer)
-            for item, answer in zip(cleared, carts.refund(tx, cleared), strict=True)
-        }
-        answers |= {item.order.id: _gate_reply(item) for item in screened if not isinstance(item, Cleared)}
-        return [answers.get(order.id) or Reply.declined(not_found("checkout")) for order in orders]
+        moved = zip(cleared, flow(tx, cleared), strict=True)
+        replies = {item.order.id: _moved_reply(answer) for item, answer in moved}
+        replies |= {item.order.id: _gate_reply(item) for item in screened if not isinstance(item, Cleared)}
+        return [replies.get(order.id) or Reply.declined(not_found("checkout")) for order in orders]
 
     def _screen_and_authorise(self, tx: Tx, orders: Sequence[CheckoutOrder]) -> dict[str, Reply]:
         screened = self.gate.screen(tx, orders)
@@ -132,32 +141,30 @@ class CheckoutHandlers:
             replies[order.id] = Reply(201, {**_shown(order, state), "next_action": shown})
         return replies
 
-    def _authenticate_one(self, tx: Tx, ask: Ask) -> Reply:
-        body, checkout_id = ask.payload
-        checkout = read_checkouts(tx, [checkout_id]).get(checkout_id) if is_id("chk", checkout_id) else None
+    def _check_answer(self, tx: Tx, ask: Ask, checkout: Checkout | None) -> Reply | None:
+        """Why an answer does not authenticate, or None when it does."""
         if checkout is None or checkout.programme_id != ask.programme_id:
             return Reply.declined(not_found("checkout"))
+        signature = ask.payload[0].signature
         answer = sca.answer(
             tx,
             self.policies,
             programme_id=checkout.programme_id,
             subject_id=checkout.id,
-            signature=base64.b64decode(body.signature + "=" * (-len(body.signature) % 4)),
+            signature=base64.b64decode(signature + "=" * (-len(signature) % 4)),
         )
-        if isinstance(answer, sca.AnswerRefused):
-            problem = Problem(
-                403, answer.code.value, "The payer's authentication was not accepted.", retry="new_key"
-            )
-            # Kept, because the failure is counted: RTS (EU) 2018/389 article 4(3)(b).
-            return Reply(problem.status, problem.body())
-        order = _order_again(checkout)
-        return self._screen_and_authorise(tx, [order])[order.id]
+        if isinstance(answer, sca.Answered):
+            return None
+        problem = Problem(
+            403, answer.code.value, "The payer's authentication was not accepted.", retry="new_key"
+        )
+        # Kept, because the failure is counted: RTS (EU) 2018/389 article 4(3)(b).
+        return Reply(problem.status, problem.body())
 
 
-def _cart(tx: Tx, ask: Ask) -> CheckoutOrder | Declined:
+def _cart(tx: Tx, ask: Ask, parties: Mapping[str, Party]) -> CheckoutOrder | Declined:
     body: CheckoutBody = ask.payload[0]
     programme_id = _programme(ask)
-    parties = _parties_of(tx, body)
     strangers = [key for key in _party_ids(body) if _is_stranger(parties.get(key), programme_id)]
     if strangers:
         return Declined("party_unknown", f"There is no party {strangers[0]} in this programme.", "lines")
@@ -183,9 +190,9 @@ def _party_ids(body: CheckoutBody) -> list[str]:
     return [body.payer, *(line.seller for line in body.lines), *shares]
 
 
-def _parties_of(tx: Tx, body: CheckoutBody) -> Mapping[str, Party]:
-    found = read_parties(tx, {PartyId(key) for key in _party_ids(body) if is_id("pty", key)})
-    return {str(key): party for key, party in found.items()}
+def _parties_of(tx: Tx, bodies: Sequence[CheckoutBody]) -> Mapping[str, Party]:
+    named = {PartyId(key) for body in bodies for key in _party_ids(body) if is_id("pty", key)}
+    return {str(key): party for key, party in read_parties(tx, named).items()}
 
 
 def _is_stranger(party: Party | None, programme_id: ProgrammeId) -> bool:

@@ -12,7 +12,7 @@ from ledger.flows.reconcile import reconcile
 from ledger.reports.reconciliation import reconciliation
 from ledger.store.evidence import insert_export
 from ledger.store.jobs import promise
-from ledger.store.statements import request_statement
+from ledger.store.statements import request_statement, settle_statement_request
 from ledger.store.tx import Tx
 
 BANK_ZONE = ZoneInfo("Europe/Amsterdam")  # the bank's day: 23 or 25 hours when its clocks change
@@ -41,9 +41,12 @@ def _request_day(tx: Tx, ask: Ask) -> Reply:
     if ends_at > tx.now:
         return Reply.declined(Problem(409, "day_not_over", "The bank's day is not over yet."))
     wish, new = request_statement(tx, _programme(ask), day=day, starts_at=starts_at, ends_at=ends_at)
+    if wish.state == "failed":
+        settle_statement_request(tx, wish.id, state="requested", detail="")
     if new or wish.state == "failed":
         promise(tx, "ask_statement", statement_request_id=wish.id)
-    return Reply(202, {"id": wish.id, "day": day.isoformat(), "state": wish.state})
+    state = "imported" if wish.state == "imported" else "requested"
+    return Reply(202, {"id": wish.id, "day": day.isoformat(), "state": state})
 
 
 def _request_export(tx: Tx, ask: Ask) -> Reply:

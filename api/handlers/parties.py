@@ -16,7 +16,6 @@ from ledger.core.ids import PartyId, ProgrammeId, is_id
 from ledger.core.orders import OnboardOrder
 from ledger.flows.onboarding import Onboarded, hold_back, onboard
 from ledger.store.parties import read_parties
-from ledger.store.programmes import read_programmes
 from ledger.store.tx import Tx
 from partners.sepa_text import sepa_text
 
@@ -33,10 +32,15 @@ class PartyHandlers:
         """Onboards those that the gate clears, keeps those that it holds without an account."""
         orders = [_order(tx, ask) for ask in asks]
         screened = self.gate.screen(tx, orders)
-        currencies = {
-            key: item.currency for key, item in read_programmes(tx, {o.programme_id for o in orders}).items()
+        cleared = [item for item in screened if isinstance(item, Cleared)]
+        held = [item for item in screened if isinstance(item, Held)]
+        onboarded = onboard(tx, cleared)
+        kept = hold_back(tx, [item.order for item in held])
+        replies = {
+            item.order.id: _reply(item.order, answer) for item, answer in zip(cleared, onboarded, strict=True)
         }
-        return [_carry_out(tx, item, currencies[item.order.programme_id]) for item in screened]
+        replies |= {item.order.id: _held_reply(item, answer) for item, answer in zip(held, kept, strict=True)}
+        return [replies.get(item.order.id) or _barred_reply(item) for item in screened]
 
 
 def _order(tx: Tx, ask: Ask) -> OnboardOrder:
@@ -57,20 +61,17 @@ def _order(tx: Tx, ask: Ask) -> OnboardOrder:
     )
 
 
-def _carry_out(tx: Tx, screened: Screened[OnboardOrder], currency: str) -> Reply:
-    match screened:
-        case Cleared():
-            (answer,) = onboard(tx, [screened], currency=currency)
-            return _reply(screened.order, answer)
-        case Held(order, case_id, findings):
-            (declined,) = hold_back(tx, [order])
-            if declined is not None:
-                return Reply.declined(from_declined(declined))
-            found = [finding.as_data() for finding in findings]
-            return Reply(201, {**_shown(order, "held", None), "case_id": case_id, "findings": found})
-        case Barred(_, case_id, findings):
-            problem = from_findings(case_id, findings, held=False)
-            return Reply(problem.status, problem.body())
+def _held_reply(held: Held[OnboardOrder], declined: Declined | None) -> Reply:
+    if declined is not None:
+        return Reply.declined(from_declined(declined))
+    found = [finding.as_data() for finding in held.findings]
+    return Reply(201, {**_shown(held.order, "held", None), "case_id": held.case_id, "findings": found})
+
+
+def _barred_reply(item: Screened[OnboardOrder]) -> Reply:
+    assert isinstance(item, Barred), "the cleared and the held have their replies"
+    problem = from_findings(item.case_id, item.findings, held=False)
+    return Reply(problem.status, problem.body())
 
 
 def _reply(order: OnboardOrder, answer: Onboarded | Declined) -> Reply:

@@ -9,11 +9,12 @@ from api import desk, present
 from api.auth import Caller, Scope, needs
 from api.bodies import AuthenticationBody, CaptureBody, CheckoutBody, RefundBody
 from api.problems import not_found
+from api.strict import StrictRoute
 from ledger.core.ids import CheckoutId, is_id
 from ledger.store.checkouts import read_checkouts
 from ledger.store.tx import Tx
 
-router = APIRouter(prefix="/v1/checkouts", tags=["checkouts"])
+router = APIRouter(prefix="/v1/checkouts", tags=["checkouts"], route_class=StrictRoute)
 Payments = Depends(needs(Scope.PAYMENTS))
 
 

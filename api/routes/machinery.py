@@ -13,10 +13,11 @@ from api.bodies import TestClockBody
 from api.parts import Parts
 from api.problems import Problem
 from api.store import set_clock
+from api.strict import StrictRoute
 from ledger.store.programmes import all_programmes
 from partners.contract import BadSignature, Unreadable
 
-router = APIRouter(tags=["machinery"])
+router = APIRouter(tags=["machinery"], route_class=StrictRoute)
 Operator = Depends(needs(Scope.OPERATE))
 WEBHOOK_BYTES_MAX = 256 * 1024
 

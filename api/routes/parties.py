@@ -9,14 +9,18 @@ from api import desk, present
 from api.auth import Caller, Scope, needs
 from api.bodies import AuthenticatorBody, PartyBody, SanctionsListBody
 from api.handlers.parties import enrol, load_lists
+from api.strict import StrictRoute
 from compliance.store import programme_cases
 from ledger.store.accounts import party_accounts
 from ledger.store.parties import programme_parties
+from ledger.store.rows import Page
 from ledger.store.tx import Tx
 
-router = APIRouter(prefix="/v1", tags=["parties"])
+router = APIRouter(prefix="/v1", tags=["parties"], route_class=StrictRoute)
 Payments = Depends(needs(Scope.PAYMENTS))
 Compliance = Depends(needs(Scope.COMPLIANCE))
+PartyPage = Depends(desk.page("pty"))
+CasePage = Depends(desk.page("case"))
 
 
 @router.post("/sanctions-lists", status_code=201)
@@ -34,15 +38,15 @@ async def create_party(request: Request, body: PartyBody, caller: Caller = Payme
 
 
 @router.get("/parties")
-async def list_parties(request: Request, caller: Caller = Payments) -> dict[str, Any]:
-    """All parties of the programme."""
+async def list_parties(request: Request, caller: Caller = Payments, page: Page = PartyPage) -> dict[str, Any]:
+    """A page of the programme's parties, oldest first."""
 
     def reader(tx: Tx) -> list[present.Json]:
-        found = programme_parties(tx, caller.programme_id)
+        found = programme_parties(tx, caller.programme_id, page)
         accounts = party_accounts(tx, [party.id for party in found])
         return [present.party(party, accounts.get(party.id)) for party in found]
 
-    return {"data": await desk.read(request, reader)}
+    return desk.paged(await desk.read(request, reader), page)
 
 
 @router.post("/parties/{party_id}/authenticators", status_code=201)
@@ -54,6 +58,11 @@ async def enrol_authenticator(
 
 
 @router.get("/cases")
-async def list_cases(request: Request, caller: Caller = Compliance) -> dict[str, Any]:
-    """What the gate held or refused, with its findings."""
-    return {"data": await desk.read(request, lambda tx: programme_cases(tx, caller.programme_id))}
+async def list_cases(request: Request, caller: Caller = Compliance, page: Page = CasePage) -> dict[str, Any]:
+    """A page of what the gate held or refused, oldest first, with its findings."""
+
+    def reader(tx: Tx) -> list[present.Json]:
+        found = programme_cases(tx, caller.programme_id, page)
+        return [{**case, "opened_at": present.moment(case["opened_at"])} for case in found]
+
+    return desk.paged(await desk.read(request, reader), page)

@@ -1,6 +1,6 @@
 """Payouts and sweeps: money out, and the programme's own money home."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request
@@ -10,13 +10,16 @@ from api import desk, present
 from api.auth import Caller, Scope, needs
 from api.bodies import PayoutBody, SweepBody
 from api.problems import not_found
-from ledger.core.ids import ProgrammeId
+from api.strict import StrictRoute
+from ledger.core.ids import PayoutId, ProgrammeId, is_id
 from ledger.store.events import events_of
-from ledger.store.payouts import attempts_of, programme_payouts
+from ledger.store.payouts import Payout, attempts_of, programme_payouts, read_payouts
+from ledger.store.rows import Page
 from ledger.store.tx import Tx
 
-router = APIRouter(prefix="/v1", tags=["payouts"])
+router = APIRouter(prefix="/v1", tags=["payouts"], route_class=StrictRoute)
 Payments = Depends(needs(Scope.PAYMENTS))
+PayoutPage = Depends(desk.page("pay"))
 
 
 @router.post("/payouts", status_code=202)
@@ -32,28 +35,32 @@ async def create_sweep(request: Request, body: SweepBody, caller: Caller = Payme
 
 
 @router.get("/payouts")
-async def list_payouts(request: Request, caller: Caller = Payments) -> dict[str, Any]:
-    """All payouts and sweeps of the programme, with their attempts and history."""
-    return {"data": await desk.read(request, _reader(caller.programme_id))}
+async def list_payouts(
+    request: Request, caller: Caller = Payments, page: Page = PayoutPage
+) -> dict[str, Any]:
+    """A page of payouts and sweeps, oldest first, with their attempts and history."""
+
+    def reader(tx: Tx) -> list[present.Json]:
+        return _shown(tx, caller.programme_id, programme_payouts(tx, caller.programme_id, page))
+
+    return desk.paged(await desk.read(request, reader), page)
 
 
 @router.get("/payouts/{payout_id}")
 async def get_payout(request: Request, payout_id: str, caller: Caller = Payments) -> dict[str, Any]:
     """One payout or sweep, with its attempts and history."""
-    found = [
-        item for item in await desk.read(request, _reader(caller.programme_id)) if item["id"] == payout_id
-    ]
-    if not found:
-        raise not_found("payout")
-    return found[0]
+
+    def reader(tx: Tx) -> present.Json:
+        found = read_payouts(tx, [PayoutId(payout_id)]) if is_id("pay", payout_id) else {}
+        ours = [item for item in found.values() if item.programme_id == caller.programme_id]
+        if not ours:
+            raise not_found("payout")
+        return _shown(tx, caller.programme_id, ours)[0]
+
+    return await desk.read(request, reader)
 
 
-def _reader(programme_id: ProgrammeId) -> Callable[[Tx], list[present.Json]]:
-    def reader(tx: Tx) -> list[present.Json]:
-        found = programme_payouts(tx, programme_id)
-        attempts = attempts_of(tx, [item.id for item in found])
-        return [
-            present.payout(item, attempts[item.id], events_of(tx, programme_id, item.id)) for item in found
-        ]
-
-    return reader
+def _shown(tx: Tx, programme_id: ProgrammeId, found: Sequence[Payout]) -> list[present.Json]:
+    ids = [item.id for item in found]
+    attempts, histories = attempts_of(tx, ids), events_of(tx, programme_id, ids)
+    return [present.payout(item, attempts[item.id], histories[item.id]) for item in found]

@@ -9,8 +9,9 @@ from api.bodies import ClientBody, ProgrammeBody
 from api.handlers.programmes import found_programmes, make_clients
 from api.parts import Parts
 from api.problems import Problem
+from api.strict import StrictRoute
 
-router = APIRouter(prefix="/v1/programmes", tags=["programmes"])
+router = APIRouter(prefix="/v1/programmes", tags=["programmes"], route_class=StrictRoute)
 Operator = Depends(needs(Scope.OPERATE))
 
 

@@ -14,6 +14,7 @@ from api.bodies import StatementRequestBody
 from api.handlers.exports import request_exports, request_statements, run_reconciliations
 from api.parts import Parts
 from api.problems import not_found
+from api.strict import StrictRoute
 from ledger.core.ids import is_id
 from ledger.reports.reconciliation import reconciliation
 from ledger.reports.safeguarding import safeguarding
@@ -22,7 +23,7 @@ from ledger.store.evidence import Export, read_export
 from ledger.store.statements import read_statement_request
 from ledger.store.tx import Tx
 
-router = APIRouter(prefix="/v1", tags=["reports"])
+router = APIRouter(prefix="/v1", tags=["reports"], route_class=StrictRoute)
 Reports = Depends(needs(Scope.REPORTS))
 
 

@@ -10,15 +10,17 @@ from api.auth import Caller, Scope, needs
 from api.bodies import VirtualIbanBody
 from api.handlers.wallets import request_ibans
 from api.problems import not_found
+from api.strict import StrictRoute
 from ledger.core.ids import AccountId, is_id
 from ledger.store.accounts import read_accounts
 from ledger.store.deposits import programme_deposits, read_virtual_iban
 from ledger.store.postings import entries_page
+from ledger.store.rows import Page
 from ledger.store.tx import Tx
 
-router = APIRouter(prefix="/v1", tags=["wallets"])
+router = APIRouter(prefix="/v1", tags=["wallets"], route_class=StrictRoute)
 Payments = Depends(needs(Scope.PAYMENTS))
-PAGE_MAX = 200
+DepositPage = Depends(desk.page("dep"))
 
 
 @router.post("/virtual-ibans", status_code=202)
@@ -54,7 +56,7 @@ async def list_entries(
     account_id: str,
     caller: Caller = Payments,
     after: int = Query(0, ge=0, description="the version of the last entry seen"),
-    limit: int = Query(100, ge=1, le=PAGE_MAX),
+    limit: int = Query(100, ge=1, le=desk.PAGE_MAX),
 ) -> dict[str, Any]:
     """A page of an account's entries, oldest first, with the balance after each. The cursor is the version."""
 
@@ -69,13 +71,15 @@ async def list_entries(
 
 
 @router.get("/deposits")
-async def list_deposits(request: Request, caller: Caller = Payments) -> dict[str, Any]:
-    """All money that came in, with what became of it."""
+async def list_deposits(
+    request: Request, caller: Caller = Payments, page: Page = DepositPage
+) -> dict[str, Any]:
+    """A page of the money that came in, oldest first, with what became of it."""
 
     def reader(tx: Tx) -> list[present.Json]:
-        return [present.deposit(item) for item in programme_deposits(tx, caller.programme_id)]
+        return [present.deposit(item) for item in programme_deposits(tx, caller.programme_id, page)]
 
-    return {"data": await desk.read(request, reader)}
+    return desk.paged(await desk.read(request, reader), page)
 
 
 def _account(tx: Tx, account_id: str, caller: Caller) -> dict[str, Any]:

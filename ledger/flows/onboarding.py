@@ -12,7 +12,7 @@ from ledger.store.accounts import Opening, open_accounts, party_accounts
 from ledger.store.clearances import redeem
 from ledger.store.events import Event, record_events
 from ledger.store.parties import insert_parties, references_taken
-from ledger.store.programmes import Programme, insert_programme
+from ledger.store.programmes import Programme, insert_programme, read_programmes
 from ledger.store.tx import Tx
 
 _CODES = {Role.CUSTOMER: Code.WALLET, Role.MERCHANT: Code.SELLER, Role.CREATOR: Code.CREATOR}
@@ -35,16 +35,13 @@ def found(tx: Tx, programme: Programme) -> Declined | None:
     return None
 
 
-def onboard(
-    tx: Tx, cleared: Sequence[Cleared[OnboardOrder]], *, currency: str
-) -> tuple[Onboarded | Declined, ...]:
-    """Takes cleared parties in, each with its account. Declines a reference that is taken."""
+def onboard(tx: Tx, cleared: Sequence[Cleared[OnboardOrder]]) -> tuple[Onboarded | Declined, ...]:
+    """Takes cleared parties in, each with its account in the programme's currency. Declines a taken reference."""
     accepted, declined = _split_taken(tx, [item.order for item in cleared])
+    programmes = read_programmes(tx, {order.programme_id for order in accepted})
     clearances = {item.order.party_id: item.clearance for item in cleared}
     insert_parties(tx, accepted, status="active")
-    open_accounts(
-        tx, [Opening(order.programme_id, _CODES[order.role], order.party_id, currency) for order in accepted]
-    )
+    open_accounts(tx, [_opening(order, programmes[order.programme_id].currency) for order in accepted])
     redeem(tx, [clearances[order.party_id] for order in accepted])
     record_events(tx, [_event(order, "party.onboarded") for order in accepted])
     opened = party_accounts(tx, [order.party_id for order in accepted])
@@ -77,6 +74,10 @@ def _split_taken(
             accepted.append(order)
             taken.add(key)
     return accepted, declined
+
+
+def _opening(order: OnboardOrder, currency: str) -> Opening:
+    return Opening(order.programme_id, _CODES[order.role], order.party_id, currency)
 
 
 def _event(order: OnboardOrder, type_: str) -> Event:

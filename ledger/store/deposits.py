@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 import sqlalchemy as sa
 
 from ledger.core.ids import AccountId, NoticeId, PartyId, ProgrammeId
-from ledger.store.rows import insert_rows, update_rows
+from ledger.store.rows import Page, insert_rows, page_of, update_rows
 from ledger.store.schema import accounts, deposits, virtual_ibans
 from ledger.store.tx import Tx
 
@@ -48,12 +48,10 @@ def credit_deposits(tx: Tx, ids: Collection[str]) -> None:
     update_rows(tx, deposits, ["id"], [{"id": deposit_id, "state": "credited"} for deposit_id in ids])
 
 
-def programme_deposits(tx: Tx, programme_id: ProgrammeId) -> list[Deposit]:
-    """All deposits of a programme, oldest first."""
-    query = (
-        sa.select(*_COLUMNS).where(deposits.c.programme_id == programme_id).order_by(deposits.c.received_at)
-    )
-    return [Deposit(**row) for row in tx.rows(query)]
+def programme_deposits(tx: Tx, programme_id: ProgrammeId, page: Page) -> list[Deposit]:
+    """A page of a programme's deposits, oldest first."""
+    query = sa.select(*_COLUMNS).where(deposits.c.programme_id == programme_id)
+    return [Deposit(**row) for row in tx.rows(page_of(query, deposits, page, order="received_at"))]
 
 
 def accounts_by_iban(tx: Tx, ibans: Collection[str]) -> dict[str, tuple[ProgrammeId, AccountId]]:
@@ -64,29 +62,43 @@ def accounts_by_iban(tx: Tx, ibans: Collection[str]) -> dict[str, tuple[Programm
     return {row["iban"]: (row["programme_id"], row["account_id"]) for row in tx.rows(query)}
 
 
-def request_virtual_iban(tx: Tx, programme_id: ProgrammeId, account_id: AccountId) -> str:
-    """Notes that an account wants an IBAN of its own; the bank has not been asked yet."""
-    row = {
-        "id": tx.new_id("vib"),
-        "programme_id": programme_id,
-        "account_id": account_id,
-        "state": "requested",
-        "requested_at": tx.now,
-    }
-    insert_rows(tx, virtual_ibans, [row])
-    return str(row["id"])
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VirtualIban:
-    """An IBAN of its own for one account; `iban` is None until the bank has given it."""
+    """An IBAN of its own for one account; `iban` is None until the bank has given it, `party_id` until it is read."""
 
     id: str
     programme_id: ProgrammeId
     account_id: AccountId
-    party_id: PartyId
+    party_id: PartyId | None
     state: str
     iban: str | None
+
+
+def request_virtual_ibans(tx: Tx, wanted: Sequence[tuple[ProgrammeId, AccountId]]) -> list[VirtualIban]:
+    """Notes that accounts want IBANs of their own; the bank has not been asked yet."""
+    wishes = [
+        VirtualIban(
+            id=tx.new_id("vib"),
+            programme_id=programme_id,
+            account_id=account_id,
+            party_id=None,
+            state="requested",
+            iban=None,
+        )
+        for programme_id, account_id in wanted
+    ]
+    rows = [
+        {
+            "id": wish.id,
+            "programme_id": wish.programme_id,
+            "account_id": wish.account_id,
+            "state": wish.state,
+            "requested_at": tx.now,
+        }
+        for wish in wishes
+    ]
+    insert_rows(tx, virtual_ibans, rows)
+    return wishes
 
 
 def read_virtual_iban(tx: Tx, virtual_iban_id: str) -> VirtualIban | None:

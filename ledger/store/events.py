@@ -1,6 +1,6 @@
 """Events: facts in the past tense, committed with the money that they tell of."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,11 +39,16 @@ def record_events(tx: Tx, happened: Sequence[Event]) -> None:
     insert_rows(tx, events, rows)
 
 
-def events_of(tx: Tx, programme_id: ProgrammeId, subject_id: str) -> list[dict[str, Any]]:
-    """The history of one subject, oldest first."""
+def events_of(
+    tx: Tx, programme_id: ProgrammeId, subject_ids: Collection[str]
+) -> dict[str, list[dict[str, Any]]]:
+    """The histories of subjects, each oldest first."""
     query = (
-        sa.select(events.c.id, events.c.type, events.c.data, events.c.occurred_at)
-        .where(events.c.programme_id == programme_id, events.c.subject_id == subject_id)
-        .order_by(events.c.occurred_at, events.c.id)
+        sa.select(events.c.subject_id, events.c.id, events.c.type, events.c.data, events.c.occurred_at)
+        .where(events.c.programme_id == programme_id, events.c.subject_id.in_(sorted(subject_ids)))
+        .order_by(events.c.subject_id, events.c.occurred_at, events.c.id)
     )
-    return [dict(row) for row in tx.rows(query)]
+    found: dict[str, list[dict[str, Any]]] = {subject_id: [] for subject_id in subject_ids}
+    for row in tx.rows(query):
+        found[row["subject_id"]].append(dict(row))
+    return found

@@ -40,6 +40,17 @@ def lock_unprocessed(tx: Tx, notice_id: NoticeId) -> tuple[str, bytes] | None:
     return None if row is None else (row["bank_connection"], bytes(row["body"]))
 
 
+def unprocessed_webhooks(tx: Tx, *, limit: int) -> list[NoticeId]:
+    """Webhooks that have had no effect yet, oldest first."""
+    query = (
+        sa.select(notices.c.id)
+        .where(notices.c.source == "webhook", notices.c.processed_at.is_(None))
+        .order_by(notices.c.id)
+        .limit(limit)
+    )
+    return [row["id"] for row in tx.rows(query)]
+
+
 def mark_processed(tx: Tx, notice_id: NoticeId) -> None:
     """Notes that a notice has had its effect."""
     update_rows(tx, notices, ["id"], [{"id": notice_id, "processed_at": tx.now}])

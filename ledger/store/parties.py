@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from ledger.core.ids import PartyId, ProgrammeId
 from ledger.core.orders import OnboardOrder, Role
-from ledger.store.rows import insert_rows
+from ledger.store.rows import Page, insert_rows, page_of
 from ledger.store.schema import parties
 from ledger.store.tx import Tx
 
@@ -55,10 +55,10 @@ def references_taken(tx: Tx, references: Collection[tuple[ProgrammeId, str]]) ->
     return found & set(references)
 
 
-def programme_parties(tx: Tx, programme_id: ProgrammeId) -> list[Party]:
-    """All parties of a programme, oldest first."""
-    query = sa.select(*_COLUMNS).where(parties.c.programme_id == programme_id).order_by(parties.c.id)
-    return [_party(row) for row in tx.rows(query)]
+def programme_parties(tx: Tx, programme_id: ProgrammeId, page: Page) -> list[Party]:
+    """A page of a programme's parties, oldest first."""
+    query = sa.select(*_COLUMNS).where(parties.c.programme_id == programme_id)
+    return [_party(row) for row in tx.rows(page_of(query, parties, page))]
 
 
 def _party(row: sa.RowMapping) -> Party:

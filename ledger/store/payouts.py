@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from ledger.core.ids import AccountId, AttemptId, ClearanceId, PartyId, PayoutId, ProgrammeId, TransferId
 from ledger.core.payout import PayoutState
-from ledger.store.rows import insert_rows, update_rows
+from ledger.store.rows import Page, insert_rows, page_of, update_rows
 from ledger.store.schema import attempts, payouts
 from ledger.store.tx import Tx
 
@@ -96,10 +96,10 @@ def references_taken(tx: Tx, references: Collection[tuple[ProgrammeId, str]]) ->
     return found & set(references)
 
 
-def programme_payouts(tx: Tx, programme_id: ProgrammeId) -> list[Payout]:
-    """All payouts of a programme, oldest first."""
-    query = sa.select(*_COLUMNS).where(payouts.c.programme_id == programme_id).order_by(payouts.c.id)
-    return [_payout(row) for row in tx.rows(query)]
+def programme_payouts(tx: Tx, programme_id: ProgrammeId, page: Page) -> list[Payout]:
+    """A page of a programme's payouts, oldest first."""
+    query = sa.select(*_COLUMNS).where(payouts.c.programme_id == programme_id)
+    return [_payout(row) for row in tx.rows(page_of(query, payouts, page))]
 
 
 def payouts_in(tx: Tx, states: Collection[PayoutState], *, limit: int) -> list[Payout]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -34,6 +35,22 @@ def update_rows(tx: Tx, table: sa.Table, keys: Sequence[str], rows: Sequence[Map
     found = sa.and_(*(table.c[key] == source.c[key] for key in keys))
     changes = {name: source.c[name] for name in names if name not in keys}
     return tx.run(sa.update(table).where(found).values(changes))
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Which rows are wanted: those behind the one that `after` names, and how many at most."""
+
+    after: str | None
+    limit: int
+
+
+def page_of(query: sa.Select[Any], table: sa.Table, page: Page, *, order: str = "id") -> sa.Select[Any]:
+    """A query cut to one page. Stable under inserts: the place of a row is its order and its id, not a number."""
+    if page.after is not None:
+        place = sa.select(table.c[order], table.c.id).where(table.c.id == page.after)
+        query = query.where(sa.tuple_(table.c[order], table.c.id) > place.scalar_subquery())
+    return query.order_by(table.c[order], table.c.id).limit(page.limit)
 
 
 def _source(table: sa.Table, names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> sa.Subquery:

@@ -22,8 +22,10 @@ class Tx:
 
     def new_id(self, prefix: str) -> str:
         """A new id of one kind, never used before; within a transaction, later ids sort after earlier ones."""
-        unix_ms = int(self.now.timestamp() * 1000)
-        return to_text(prefix, uuid7(unix_ms, next(self._sequence), self.random_bytes(8)))
+        sequence = next(self._sequence)
+        # The counter has twelve bits: beyond 4,096 ids it carries into the milliseconds.
+        unix_ms = int(self.now.timestamp() * 1000) + (sequence >> 12)
+        return to_text(prefix, uuid7(unix_ms, sequence, self.random_bytes(8)))
 
     def rows(
         self, statement: sa.Executable, parameters: Mapping[str, Any] | None = None

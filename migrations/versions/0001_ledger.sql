@@ -115,6 +115,8 @@ CREATE TABLE notices (
     UNIQUE (bank_connection, key)
 );
 
+CREATE INDEX notices_unheeded ON notices (id) WHERE processed_at IS NULL AND source = 'webhook';
+
 -- The book --------------------------------------------------------------------------------------------------
 
 CREATE TABLE accounts (
