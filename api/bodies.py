@@ -1,10 +1,20 @@
 """What requests may say. Strict where money is concerned: whole numbers only, known currencies, no unknown fields."""
 
-from datetime import date
-from typing import Annotated, Literal
+import re
+from datetime import date, datetime
+from typing import Annotated, Literal, TypeVar
 
 from iso4217 import Currency
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StrictInt
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+)
 from pydantic_core import PydanticCustomError
 from schwifty import IBAN
 from schwifty.exceptions import SchwiftyException
@@ -14,12 +24,33 @@ from ledger.core.money import BPS_WHOLE, MINOR_MAX
 from ledger.core.orders import Role
 from partners.contract import Rail
 
+D = TypeVar("D", date, datetime)
+
+YEARS = range(2000, 3000)  # far from the ends of the calendar, where a day or a zone more is no date any more
+_CALENDAR = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
 
 def _known_currency(code: str) -> str:
     try:
-        return str(Currency(code).code)
+        currency = Currency(code)
     except ValueError:
         raise PydanticCustomError("unknown_currency", "not a currency of ISO 4217") from None
+    if currency.exponent is None:  # metals, units of account, "no currency"
+        raise PydanticCustomError("unknown_currency", "a code of ISO 4217 that no money is counted in")
+    return str(currency.code)
+
+
+def _written_date(value: object) -> object:
+    """Dates and times are text by the calendar, never counted seconds."""
+    if not isinstance(value, str) or not _CALENDAR.match(value):
+        raise PydanticCustomError("not_iso_8601", "is written as in ISO 8601")
+    return value
+
+
+def _in_our_time(value: D) -> D:
+    if value.year not in YEARS:
+        raise PydanticCustomError("out_of_range", "lies outside the years 2000 to 2999")
+    return value
 
 
 def _sound_iban(text: str) -> str:
@@ -55,6 +86,8 @@ Iban = Annotated[str, Field(max_length=42), AfterValidator(_sound_iban)]
 Name = Annotated[str, BeforeValidator(_plain_text), Field(min_length=1, max_length=140)]
 Reference = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$")]
 PartyRef = Annotated[str, _id_of("pty")]
+Moment = Annotated[AwareDatetime, BeforeValidator(_written_date), AfterValidator(_in_our_time)]
+Day = Annotated[date, BeforeValidator(_written_date), AfterValidator(_in_our_time)]
 
 
 class Body(BaseModel):
@@ -123,18 +156,18 @@ class SplitBody(Body):
 
     to: Annotated[str, Field(max_length=64)]
     bps: Bps | None = None
-    remainder: bool = False
+    remainder: StrictBool = False
 
 
 class LineBody(Body):
-    """One line of a cart."""
+    """One line of a cart. Without splits, the platform takes the seller's agreed commission and the seller the rest."""
 
     id: Reference
     seller: PartyRef
     quantity: Annotated[StrictInt, Field(ge=1, le=1_000_000)]
     unit_minor: Minor
     amount_minor: Minor
-    splits: Annotated[list[SplitBody], Field(min_length=1, max_length=20)]
+    splits: Annotated[list[SplitBody], Field(min_length=1, max_length=20)] | None = None
 
 
 class CheckoutBody(Body):
@@ -145,7 +178,7 @@ class CheckoutBody(Body):
     currency: CurrencyCode
     amount_minor: Minor
     lines: Annotated[list[LineBody], Field(min_length=1, max_length=100)]
-    expires_at: AwareDatetime | None = None
+    expires_at: Moment | None = None
 
 
 class AuthenticationBody(Body):
@@ -159,7 +192,7 @@ class CaptureLineBody(Body):
 
     id: Reference
     amount_minor: Minor
-    final: bool = False
+    final: StrictBool = False
 
 
 class CaptureBody(Body):
@@ -204,10 +237,10 @@ class SweepBody(Body):
 class StatementRequestBody(Body):
     """The day whose statements are wanted, in the bank's own calendar."""
 
-    day: date
+    day: Day
 
 
 class TestClockBody(Body):
     """Where to move the test clock."""
 
-    now: AwareDatetime
+    now: Moment

@@ -31,6 +31,7 @@ from api.stack import Stack, wipe
 
 STORY = Path(__file__).parent / "story" / "universal_cart.json"
 WAIT_S = 30.0
+COUNTS = {"open breaks", "unmatched ledger movements", "bank orders sent more than once"}
 Json = dict[str, Any]
 
 
@@ -480,34 +481,42 @@ def differences(expected: object, measured: object, path: str = "") -> list[str]
 
 
 def _show(console: Console, expected: Json, measured: Json) -> None:
-    table = Table(title="\nWhat it came to", title_justify="left")
-    table.add_column("figure")
+    table = Table(title="\nWhat it came to", title_justify="left", show_edge=False, pad_edge=False)
+    table.add_column("figure", no_wrap=True)
     table.add_column("measured", justify="right")
     table.add_column("expected", justify="right")
     table.add_column("")
-    for path, wanted, found in _flat(expected, measured):
-        table.add_row(
-            path, _text(found), _text(wanted), "[green]✓[/]" if wanted == found else "[red]differs[/]"
-        )
+    for name, wanted in expected.items():
+        if isinstance(wanted, dict):
+            table.add_row(f"[bold]{_words(name)}[/]")
+        for path, one, found in _flat({name: wanted}, measured):
+            mark = "[green]✓[/]" if one == found else "[red]differs[/]"
+            table.add_row(path, _text(path, found), _text(path, one), mark)
     console.print(table)
 
 
 def _flat(expected: Json, measured: Json, path: str = "") -> list[tuple[str, object, object]]:
+    """(figure, expected, measured), line by line; figures of a group are indented and leave its name out."""
     rows: list[tuple[str, object, object]] = []
     for key, wanted in expected.items():
-        here = f"{path} › {key}" if path else key
         found = measured.get(key)
         if isinstance(wanted, dict):
-            rows += _flat(wanted, found if isinstance(found, dict) else {}, here.replace("_", " "))
+            inner = f"{path}{_words(key)} · " if path else "  "
+            rows += _flat(wanted, found if isinstance(found, dict) else {}, inner)
         else:
-            rows.append((here.replace("_", " "), wanted, found))
+            rows.append((f"{path}{_words(key)}", wanted, found))
     return rows
 
 
-def _text(value: object) -> str:
+def _words(key: str) -> str:
+    return key.replace("_minor", "").replace("_", " ")
+
+
+def _text(figure: str, value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return _euro(value) if isinstance(value, int) and abs(value) > 1 else str(value)
+    counted = figure.strip() in COUNTS
+    return _euro(value) if isinstance(value, int) and not counted else str(value)
 
 
 def _euro(minor: int) -> str:

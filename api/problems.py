@@ -20,6 +20,7 @@ from ledger.core.declined import Declined
 from ledger.core.errors import Conflict, IdempotencyMismatch, InvalidValue, NotFound, TallystickError
 
 MEDIA_TYPE = "application/problem+json"
+NAME_MAX = 64  # an unknown field's name is the caller's own text
 _BASE = "https://tallystick.dev/problems/"
 
 # Declines whose fault lies in what was asked, not in the state that it met: asking again never helps.
@@ -36,6 +37,7 @@ _UNPROCESSABLE = frozenset(
         "line_unknown",
         "commission_missing",
         "split_party_unknown",
+        "role_wrong",
         "rail_unknown",
         "not_sepa_text",
         "payout_account_missing",
@@ -43,7 +45,9 @@ _UNPROCESSABLE = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(
+    slots=True, eq=False
+)  # not frozen: Python itself writes to an exception that passes a context manager
 class Problem(Exception):
     """A problem on its way to the caller."""
 
@@ -150,5 +154,5 @@ async def on_unexpected(_request: Request, _error: Exception) -> Response:
 
 
 def _field(location: Sequence[int | str]) -> str:
-    parts = [str(part) for part in location if part not in {"body", "query", "path", "header"}]
+    parts = [str(part)[:NAME_MAX] for part in location if part not in {"body", "query", "path", "header"}]
     return ".".join(parts) or "body"

@@ -1,8 +1,9 @@
 """Checkouts, captures and refunds: orders made from what was asked, screened, and carried out. Runs on a lane."""
 
 import base64
+import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TypeVar
 
@@ -165,9 +166,10 @@ class CheckoutHandlers:
 def _cart(tx: Tx, ask: Ask, parties: Mapping[str, Party]) -> CheckoutOrder | Declined:
     body: CheckoutBody = ask.payload[0]
     programme_id = _programme(ask)
-    strangers = [key for key in _party_ids(body) if _is_stranger(parties.get(key), programme_id)]
-    if strangers:
-        return Declined("party_unknown", f"There is no party {strangers[0]} in this programme.", "lines")
+    for field, key in _named_parties(body).items():
+        wrong = _check_party(field, key, parties.get(key), programme_id)
+        if wrong is not None:
+            return wrong
     lines = tuple(_line(line, parties) for line in body.lines)
     for place, line in enumerate(lines):
         if isinstance(line, Declined):
@@ -185,18 +187,30 @@ def _cart(tx: Tx, ask: Ask, parties: Mapping[str, Party]) -> CheckoutOrder | Dec
     return check_cart(order) or order
 
 
-def _party_ids(body: CheckoutBody) -> list[str]:
-    shares = [split.to for line in body.lines for split in line.splits if split.to != SplitTo.PLATFORM.value]
-    return [body.payer, *(line.seller for line in body.lines), *shares]
+def _named_parties(body: CheckoutBody) -> dict[str, str]:
+    """The parties that a cart names, by the field that names them."""
+    named = {"payer": body.payer}
+    for place, line in enumerate(body.lines):
+        named[f"lines.{place}.seller"] = line.seller
+        for at, split in enumerate(line.splits):
+            if split.to != SplitTo.PLATFORM.value:
+                named[f"lines.{place}.splits.{at}.to"] = split.to
+    return named
 
 
 def _parties_of(tx: Tx, bodies: Sequence[CheckoutBody]) -> Mapping[str, Party]:
-    named = {PartyId(key) for body in bodies for key in _party_ids(body) if is_id("pty", key)}
+    named = {PartyId(key) for body in bodies for key in _named_parties(body).values() if is_id("pty", key)}
     return {str(key): party for key, party in read_parties(tx, named).items()}
 
 
-def _is_stranger(party: Party | None, programme_id: ProgrammeId) -> bool:
-    return party is None or party.programme_id != programme_id
+def _check_party(field: str, key: str, party: Party | None, programme_id: ProgrammeId) -> Declined | None:
+    """Payers are customers and sellers are merchants: nobody else's balance may be drawn on or sold into."""
+    if party is None or party.programme_id != programme_id:
+        return Declined("party_unknown", f"There is no party {key} in this programme.", field)
+    wanted = {"payer": Role.CUSTOMER, "seller": Role.MERCHANT}.get(field.rpartition(".")[2], party.role)
+    if party.role is not wanted:
+        return Declined("role_wrong", f"{key} is a {party.role}, not a {wanted}.", field)
+    return None
 
 
 def _line(body: LineBody, parties: Mapping[str, Party]) -> Line | Declined:
@@ -261,7 +275,9 @@ def _authorised_reply(order: CheckoutOrder, answer: checkouts.Authorised | Decli
 
 def _moved_reply(answer: carts.Moved | Declined) -> Reply:
     if isinstance(answer, Declined):
-        return Reply.declined(from_declined(answer))
+        # What an order calls the line is the id of the line in the body.
+        field = answer.field and re.sub(r"\.line$", ".id", answer.field)
+        return Reply.declined(from_declined(replace(answer, field=field)))
     return Reply(201, present.moved(answer))
 
 

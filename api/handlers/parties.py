@@ -12,6 +12,7 @@ from compliance.sanctions_list import parse_list
 from compliance.store import load_list
 from ledger.core.clearance import Barred, Cleared, Held, Screened
 from ledger.core.declined import Declined
+from ledger.core.errors import InvalidValue
 from ledger.core.ids import PartyId, ProgrammeId, is_id
 from ledger.core.orders import OnboardOrder
 from ledger.flows.onboarding import Onboarded, hold_back, onboard
@@ -101,8 +102,11 @@ def load_lists(tx: Tx, asks: Sequence[Ask]) -> list[Reply]:
 def _load_one(tx: Tx, ask: Ask) -> Reply:
     (body,) = ask.payload
     programme_id = ProgrammeId(ask.programme_id or "")
-    entries = parse_list(body.csv)
-    loaded = load_list(tx, programme_id, name=body.name, legal_basis=body.legal_basis, entries=entries)
+    try:
+        entries = parse_list(body.csv)
+        loaded = load_list(tx, programme_id, name=body.name, legal_basis=body.legal_basis, entries=entries)
+    except InvalidValue as error:
+        raise InvalidValue(error.detail, field="csv") from error
     shown = {
         "id": loaded.list_id,
         "names": loaded.names,
@@ -123,5 +127,8 @@ def _enrol_one(tx: Tx, ask: Ask) -> Reply:
     party = read_parties(tx, [party_id]).get(party_id) if is_id("pty", party_id) else None
     if party is None or party.programme_id != programme_id:
         return Reply.declined(not_found("party"))
-    authenticator_id = sca.enrol(tx, programme_id, party_id=party.id, public_key_pem=body.public_key_pem)
+    try:
+        authenticator_id = sca.enrol(tx, programme_id, party_id=party.id, public_key_pem=body.public_key_pem)
+    except InvalidValue as error:
+        raise InvalidValue(error.detail, field="public_key_pem") from error
     return Reply(201, {"id": authenticator_id, "party_id": party.id})
