@@ -108,10 +108,6 @@ class EmbeddedPostgres:
             found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone()
         return found is not None
 
-    def binary(self, name: str) -> Path:
-        """One of PostgreSQL's own programs, such as psql or pgbench."""
-        return _binaries() / name
-
     @property
     def _port_file(self) -> Path:
         return self.home / "port"

@@ -192,7 +192,7 @@ def _named_parties(body: CheckoutBody) -> dict[str, str]:
     named = {"payer": body.payer}
     for place, line in enumerate(body.lines):
         named[f"lines.{place}.seller"] = line.seller
-        for at, split in enumerate(line.splits):
+        for at, split in enumerate(line.splits or ()):
             if split.to != SplitTo.PLATFORM.value:
                 named[f"lines.{place}.splits.{at}.to"] = split.to
     return named
@@ -214,7 +214,11 @@ def _check_party(field: str, key: str, party: Party | None, programme_id: Progra
 
 
 def _line(body: LineBody, parties: Mapping[str, Party]) -> Line | Declined:
-    splits = [_split(split, body, parties) for split in body.splits]
+    splits = (
+        _agreed_splits(parties[body.seller])
+        if body.splits is None
+        else [_split(split, body, parties) for split in body.splits]
+    )
     for split in splits:
         if isinstance(split, Declined):
             return split
@@ -226,6 +230,17 @@ def _line(body: LineBody, parties: Mapping[str, Party]) -> Line | Declined:
         amount_minor=body.amount_minor,
         splits=tuple(split for split in splits if isinstance(split, Split)),
     )
+
+
+def _agreed_splits(seller: Party) -> list[Split | Declined]:
+    """The platform's agreed commission, and the rest for the seller."""
+    rest = Split(SplitTo.SELLER, seller.id, None)
+    if seller.commission_bps is None:
+        detail = "The seller has no agreed commission: say how the line is split."
+        return [Declined("commission_missing", detail, "splits")]
+    if seller.commission_bps == 0:
+        return [rest]
+    return [Split(SplitTo.PLATFORM, None, seller.commission_bps), rest]
 
 
 def _split(body: SplitBody, line: LineBody, parties: Mapping[str, Party]) -> Split | Declined:

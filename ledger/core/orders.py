@@ -73,13 +73,6 @@ class DepositOrder:
         return self.deposit_id
 
 
-class CaptureMode(StrEnum):
-    """When a line is meant to be captured."""
-
-    NOW = "now"
-    LATER = "later"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
     """One line of a cart: what one seller sells, and who shares in it."""
