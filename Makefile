@@ -25,7 +25,7 @@ serve:
 test:
 	@bin/setup softhsm2 hledger
 	@echo 'one part alone: make test TEST=tests/ledger   one test: make test TEST=tests/ledger/test_split.py'
-	@.venv/bin/python -m pytest $(TEST)
+	@.venv/bin/python -m pytest -n 2 --dist loadfile $(TEST)
 
 check:
 	@bin/setup
