@@ -8,9 +8,8 @@ Source: EPC217-08 (best practices for the SEPA character set); EPC230-15 for the
 
 import re
 
-from unidecode import unidecode
-
 from ledger.core.errors import InvalidValue
+from ledger.core.latin import latin
 
 LENGTH_MIN = 3  # the banks' own pattern wants a first, an inner and a last character
 
@@ -44,9 +43,8 @@ def sepa_text(text: str, *, max_length: int, field: str | None = None) -> str:
     The same text always gives the same result, and a result gives itself.
     Raises: InvalidValue when too little of the text is left to be sent; it names `field`.
     """
-    whole = text.encode("utf-8", "ignore").decode("utf-8")  # lone surrogates are no characters
-    latin = _FOREIGN.sub("", _SPACES.sub(" ", unidecode(whole)).translate(_NEAR))
-    joined = _SLASHES.sub("/", _SPACES.sub(" ", latin)).strip(" /")
+    known = _FOREIGN.sub("", _SPACES.sub(" ", latin(text)).translate(_NEAR))
+    joined = _SLASHES.sub("/", _SPACES.sub(" ", known)).strip(" /")
     carried = joined[:max_length].rstrip(" /")
     if not is_sepa_text(carried, max_length=max_length):
         raise InvalidValue("Too little of this text can be written in the SEPA character set.", field=field)
