@@ -33,7 +33,14 @@ def build_app(parts: Parts) -> FastAPI:
         parts.close()
 
     # No documentation page: it would run scripts from elsewhere beside a payments API. /openapi.json says it all.
-    app = FastAPI(title="Tallystick", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="Tallystick",
+        version="1",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,  # a write is never sent on to somewhere else
+    )
     app.state.parts = parts
     app.state.doorkeeper = Doorkeeper(parts)
     app.state.handlers = build_handlers(parts)

@@ -1,14 +1,19 @@
 """The command `tallystick`. An error is one line on standard error and exit code 2; a figure that differs is 1."""
 
+import base64
+import logging
 import os
 import signal
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 import uvicorn
+from sqlalchemy.exc import OperationalError
 
 from api.app import build_app
 from api.database import migrate as migrate_database
@@ -23,10 +28,11 @@ from api.operations import (
     verify_export,
 )
 from api.operator import make_operator
-from api.parts import build_parts
-from api.settings import SettingsInvalid, read_settings
+from api.parts import Parts, build_parts
+from api.settings import SettingsInvalid, read_database_urls, read_settings
 from api.stack import Stack, StackFailed, stop_leftovers
 from api.worker import run_worker
+from enclave.client import EnclaveError
 from enclave.softhsm import SoftHsmMissing
 from ledger.core.errors import TallystickError
 
@@ -41,6 +47,8 @@ _EXPECTED = (
     SoftHsmMissing,
     OperationFailed,
     TallystickError,
+    EnclaveError,
+    OperationalError,  # the database cannot be reached
 )
 
 
@@ -83,7 +91,13 @@ def serve(
     stop = threading.Event()
     for asked in (signal.SIGINT, signal.SIGTERM):
         signal.signal(asked, lambda *_: stop.set())
-    stack = Stack(home.resolve(), clock=clock, api_port=port, say=lambda part: print(f"  starting {part}"))
+    stack = Stack(
+        home.resolve(),
+        clock=clock,
+        api_port=port,
+        databases=read_database_urls(),
+        say=lambda part: print(f"  starting {part}"),
+    )
     stack.start()
     try:
         name, secret = stack.operator()
@@ -115,6 +129,7 @@ def migrate(owner_url: Annotated[str, typer.Option(help="postgresql:// URL of th
 @app.command()
 def api(port: Annotated[int, typer.Option()] = 8642, host: str = "127.0.0.1") -> None:
     """Serves the payments API. Settings come from the environment."""
+    _log_to_stderr()
     uvicorn.run(
         build_app(build_parts(read_settings())), host=host, port=port, access_log=False, log_level="info"
     )
@@ -123,13 +138,15 @@ def api(port: Annotated[int, typer.Option()] = 8642, host: str = "127.0.0.1") ->
 @app.command()
 def work() -> None:
     """Keeps promises: sends payouts, follows the unknown, reads notices, fetches statements, seals, exports."""
+    _log_to_stderr()
     run_worker(build_parts(read_settings()))
 
 
 @app.command()
 def operator() -> None:
     """Makes an operator client in the database of the settings; prints its id and secret, once."""
-    print(" ".join(make_operator(build_parts(read_settings()))))
+    with _parts() as parts:
+        print(" ".join(make_operator(parts)))
 
 
 @app.command()
@@ -138,7 +155,8 @@ def reconcile(
     programme: ProgrammeName,
 ) -> None:
     """Imports bank statements and matches them with the book; prints the breaks that are open."""
-    report = import_files(build_parts(read_settings()), programme, files)
+    with _parts() as parts:
+        report = import_files(parts, programme, files)
     print(f"{report['matched']} matched, {len(report['open_breaks'])} open")
     for item in report["open_breaks"]:
         print(f"  {item['amount_minor']:>12}  {item['kind']}")
@@ -151,20 +169,23 @@ def report(
     form: Annotated[str, typer.Option(help="table, csv or json")] = "table",
 ) -> None:
     """Prints a report."""
-    print_report(build_parts(read_settings()), programme, name, form)
+    with _parts() as parts:
+        print_report(parts, programme, name, form)
 
 
 @app.command()
 def export(programme: ProgrammeName) -> None:
     """Seals a programme's books and writes its audit package; prints where."""
-    print(export_books(build_parts(read_settings()), programme))
+    with _parts() as parts:
+        print(export_books(parts, programme))
 
 
 @app.command()
 def keys() -> None:
     """Prints the enclave's public keys: purpose, key id, and the SHA-256 of the key (SPKI)."""
-    for line in public_key_lines(build_parts(read_settings())):
-        print(line)
+    with _parts() as parts:
+        for line in public_key_lines(parts):
+            print(line)
 
 
 @app.command(context_settings=PASSED_ON)
@@ -189,7 +210,26 @@ def verify(
 ) -> None:
     """Verifies an audit package without us: signature, sums, every balance, the tree and its checkpoint."""
     found = verify_export(package, key)
-    print(f"verified: {found}")
+    print(f"programme   {found.programme_name} ({found.programme_id})")
+    print(f"made        {found.created_at}")
+    print(f"checkpoint  {found.origin}, {found.size} leaves, root {base64.b64encode(found.root).decode()}")
+    print(f"verified: every sum, balance and leaf; {found.accounts} accounts, {found.entries} entries")
+
+
+@contextmanager
+def _parts() -> Iterator[Parts]:
+    parts = build_parts(read_settings())
+    try:
+        yield parts
+    finally:
+        parts.close()
+
+
+def _log_to_stderr() -> None:
+    """One line a decision, event name first; the log of the queue's own machinery only from warnings up."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    for noisy in ("procrastinate", "httpx", "httpcore"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
 def _become(module: str, arguments: list[str]) -> None:

@@ -6,9 +6,11 @@ inside a transaction.
 
 import logging
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from api.handlers.deposits import credit_arrivals
+from api.handlers.exports import BANK_ZONE, day_ends_at, wish_for_statement
 from api.parts import Parts
 from enclave.client import EnclaveRefused
 from ledger.core.errors import EvidenceBroken
@@ -25,7 +27,7 @@ from ledger.store.evidence import latest_checkpoint, read_export, save_export_fa
 from ledger.store.jobs import promise
 from ledger.store.notices import lock_unprocessed, mark_processed, unprocessed_webhooks
 from ledger.store.parties import read_parties
-from ledger.store.payouts import payouts_in
+from ledger.store.payouts import left_behind, payouts_in
 from ledger.store.programmes import Programme, all_programmes, programmes_at_bank, read_programmes
 from ledger.store.statements import read_statement_request, settle_statement_request
 from ledger.store.tx import Tx
@@ -40,6 +42,8 @@ from partners.contract import (
 )
 
 OVERDUE_MAX = 200
+LEFT_BEHIND = timedelta(minutes=15)  # far longer than any sending takes
+STATEMENT_HOUR = 3  # when the bank has closed the day before, in its own zone
 HTTP_REFUSED = range(400, 500)
 _log = logging.getLogger("tallystick.jobs")
 _TRIGGERS = {
@@ -77,6 +81,7 @@ class Jobs:
         """Takes up what no job carries any more: payouts that wait, whose end nobody knows, notices not yet heeded."""
         with self.parts.transactions() as tx:
             waiting = payouts_in(tx, {PayoutState.QUEUED}, limit=OVERDUE_MAX)
+            waiting += left_behind(tx, before=tx.now - LEFT_BEHIND, limit=OVERDUE_MAX)
             unsure = payouts_in(tx, {PayoutState.UNKNOWN, PayoutState.ACCEPTED}, limit=OVERDUE_MAX)
             unheeded = unprocessed_webhooks(tx, limit=OVERDUE_MAX)
         for payout in waiting:
@@ -202,6 +207,16 @@ class Jobs:
                 if covers(programme, found):
                     import_statements(tx, programme, found, document=b"".join(documents))
                     reconcile(tx, programme.id)
+
+    def ask_for_yesterday(self) -> None:
+        """Wishes for the statements of the bank's last whole day, for every programme that it knew then."""
+        with self.parts.transactions() as tx:
+            here = tx.now.astimezone(BANK_ZONE)
+            if here.hour < STATEMENT_HOUR:
+                return
+            yesterday = here.date() - timedelta(days=1)
+            for programme in all_programmes(tx, founded_before=day_ends_at(yesterday)):
+                wish_for_statement(tx, programme.id, yesterday)
 
     # --- the book's own housekeeping -------------------------------------------------------------------------
 

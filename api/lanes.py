@@ -45,6 +45,13 @@ class Reply:
         """A refusal that leaves nothing behind."""
         return Reply(problem.status, problem.body(), keep=False)
 
+    def as_problem(self) -> Problem:
+        """A refusal as an error: to be raised where something must be undone that was done on the way to it."""
+        said = self.body
+        return Problem(
+            self.status, said["code"], said["detail"], tuple(said.get("errors", ())), said["retry"]
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Ask:

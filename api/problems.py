@@ -81,15 +81,18 @@ def not_found(noun: str) -> Problem:
     return Problem(404, "not_found", f"There is no such {noun} in this programme.")
 
 
+def in_field(field: str, code: str, detail: str) -> tuple[Mapping[str, Canonical], ...]:
+    """What was wrong with one field of the request."""
+    return ({"field": field, "code": code, "detail": detail},)
+
+
 def from_declined(declined: Declined) -> Problem:
     """A flow's refusal."""
     if declined.code.endswith("_unknown") and declined.code not in _UNPROCESSABLE:
         status = 404
     else:
         status = 422 if declined.code in _UNPROCESSABLE else 409
-    errors: tuple[Mapping[str, Canonical], ...] = ()
-    if declined.field:
-        errors = ({"field": declined.field, "code": declined.code, "detail": declined.detail},)
+    errors = in_field(declined.field, declined.code, declined.detail) if declined.field else ()
     retry = "new_key" if declined.code == "insufficient_funds" else "never"
     return Problem(status, declined.code, declined.detail, errors, retry)
 
@@ -108,8 +111,9 @@ def from_error(error: TallystickError) -> Problem:
         case NotFound():
             return Problem(404, error.code, error.detail)
         case InvalidValue():
-            errors = ({"field": error.field or "", "code": error.code, "detail": error.detail},)
-            return Problem(422, error.code, error.detail, errors)
+            return Problem(
+                422, error.code, error.detail, in_field(error.field or "", error.code, error.detail)
+            )
         case IdempotencyMismatch():
             return Problem(422, "idempotency_key_reused", error.detail)
         case Conflict():

@@ -79,6 +79,32 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class DatabaseUrls:
+    """A PostgreSQL that somebody else runs, as each of our roles reaches it.
+
+    owner     TALLYSTICK_OWNER_DATABASE_URL    upgrades the schema, and may create roles
+    app       TALLYSTICK_DATABASE_URL
+    enclave   TALLYSTICK_ENCLAVE_DATABASE_URL  reads what it is asked to sign
+    """
+
+    owner: str
+    app: str
+    enclave: str
+
+
+def read_database_urls(environment: Mapping[str, str] | None = None) -> DatabaseUrls | None:
+    """The database that `tallystick serve` is to use, or None for the embedded one. Raises: SettingsInvalid."""
+    given = os.environ if environment is None else environment
+    if not given.get("TALLYSTICK_DATABASE_URL"):
+        return None
+    return DatabaseUrls(
+        owner=_needed(given, "TALLYSTICK_OWNER_DATABASE_URL"),
+        app=_needed(given, "TALLYSTICK_DATABASE_URL"),
+        enclave=_needed(given, "TALLYSTICK_ENCLAVE_DATABASE_URL"),
+    )
+
+
 def read_banks(path: Path) -> tuple[BankSettings, ...]:
     """The banks that this installation reaches. Raises: SettingsInvalid."""
     try:

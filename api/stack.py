@@ -23,7 +23,7 @@ from api.database import migrate
 from api.embedded import EmbeddedPostgres
 from api.operator import make_operator
 from api.parts import build_parts
-from api.settings import FILE, read_settings
+from api.settings import FILE, DatabaseUrls, read_settings
 from enclave.softhsm import CONFIGURATION_VARIABLE, find_module, write_configuration
 
 READY_WITHIN_S = 60.0
@@ -39,11 +39,12 @@ class StackFailed(Exception):
 
 @dataclass(slots=True)
 class Stack:
-    """One running installation under `home`. `clock` is "system" or "test"."""
+    """One running installation under `home`. `clock` is "system" or "test"; without `databases`, it brings its own."""
 
     home: Path
     clock: str = "system"
     api_port: int = 0
+    databases: DatabaseUrls | None = None
     say: Callable[[str], None] = print
     _processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
@@ -87,7 +88,8 @@ class Stack:
         """Stops every part, the last one first."""
         for name in list(reversed(self._processes)):
             self._end(name, signal.SIGTERM)
-        self.postgres.stop()
+        if self.databases is None:
+            self.postgres.stop()
         (self.home / "pids.json").unlink(missing_ok=True)
 
     def start_worker(self) -> None:
@@ -113,7 +115,7 @@ class Stack:
     def environment(self) -> dict[str, str]:
         """The settings of our own processes. No secret is among them."""
         return {
-            "TALLYSTICK_DATABASE_URL": self.postgres.url("tallystick_app", DATABASE),
+            "TALLYSTICK_DATABASE_URL": self._urls.app,
             "TALLYSTICK_ENCLAVE_SOCKET": "enclave.sock",  # relative to `home`: socket paths are short
             "TALLYSTICK_PUBLIC_URL": self.api_url,
             "TALLYSTICK_BANKS_FILE": str(self.home / "banks.json"),
@@ -121,6 +123,11 @@ class Stack:
             "TALLYSTICK_CLOCK": self.clock,
             "TALLYSTICK_WORKER_STALL_S": "3",
         }
+
+    @property
+    def _urls(self) -> DatabaseUrls:
+        roles = ("tallystick_owner", "tallystick_app", "tallystick_enclave")
+        return self.databases or DatabaseUrls(*(self.postgres.url(role, DATABASE) for role in roles))
 
     def operator(self) -> tuple[str, str]:
         """The operator's client id and secret, made the first time and kept in the home for development."""
@@ -138,10 +145,11 @@ class Stack:
 
     def _start_database(self) -> None:
         self.say("database")
-        self.postgres.start()
-        if not self.postgres.has_database(DATABASE):
-            self.postgres.create_database(DATABASE)
-        migrate(self.postgres.url("tallystick_owner", DATABASE))
+        if self.databases is None:
+            self.postgres.start()
+            if not self.postgres.has_database(DATABASE):
+                self.postgres.create_database(DATABASE)
+        migrate(self._urls.owner)
 
     def _start_enclave(self) -> None:
         self.say("enclave: key ceremony on the PKCS#11 token")
@@ -161,7 +169,7 @@ class Stack:
             command = [
                 *_python("enclave"), "serve", "--socket", "enclave.sock", *module, "--pin-fd", str(pin.fileno()),
                 "--log", str(directory / "signing.log"),
-                "--database-url", self.postgres.url("tallystick_enclave", DATABASE),
+                "--database-url", self._urls.enclave,
             ]  # fmt: skip
             self._spawn("enclave", command, softhsm, [pin.fileno()])
             self._await_line("enclave", "enclave ready")

@@ -20,6 +20,7 @@ CONCURRENCY = 4
 EXPIRE_EVERY_S = 5
 CHASE_EVERY_S = 300
 SEAL_EVERY_S = 60
+STATEMENT_EVERY_S = 600
 POLL_EVERY_S = 1.0
 _log = logging.getLogger("tallystick.worker")
 
@@ -109,6 +110,7 @@ async def _keep_rhythm(queue: App, parts: Parts, stop: asyncio.Event) -> None:
         jobs.expire_holds: EXPIRE_EVERY_S,
         jobs.chase: CHASE_EVERY_S,
         jobs.seal_checkpoints: SEAL_EVERY_S,
+        jobs.ask_for_yesterday: STATEMENT_EVERY_S,
     }
     last = dict.fromkeys(due, time.monotonic())
     while not stop.is_set():

@@ -59,6 +59,10 @@ class CheckoutHandlers:
         authorised = self._screen_and_authorise(
             tx, [_order_again(checkout) for checkout in answered.values()]
         )
+        for key in answered:
+            if not authorised[key].keep:
+                # Undone with the answer, so that the payer may give it again, as when there is money at last.
+                raise authorised[key].as_problem()
         return [reply or authorised[key] for key, reply in zip(ids, replies, strict=True)]
 
     def capture(self, tx: Tx, asks: Sequence[Ask]) -> list[Reply]:

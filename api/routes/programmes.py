@@ -8,7 +8,7 @@ from api.auth import Caller, Scope, needs
 from api.bodies import ClientBody, ProgrammeBody
 from api.handlers.programmes import found_programmes, make_clients
 from api.parts import Parts
-from api.problems import Problem
+from api.problems import Problem, in_field
 from api.strict import StrictRoute
 
 router = APIRouter(prefix="/v1/programmes", tags=["programmes"], route_class=StrictRoute)
@@ -20,7 +20,8 @@ async def create_programme(request: Request, body: ProgrammeBody, caller: Caller
     """Founds a programme with its chart of accounts, at a bank that this installation reaches."""
     parts: Parts = request.app.state.parts
     if body.bank_connection not in parts.banks:
-        raise Problem(422, "bank_unknown", f"No bank connection is called {body.bank_connection}.")
+        detail = f"No bank connection is called {body.bank_connection}."
+        raise Problem(422, "bank_unknown", detail, in_field("bank_connection", "bank_unknown", detail))
     return await desk.write(request, caller, found_programmes, body)
 
 

@@ -21,6 +21,7 @@ from ledger.store.tx import Tx
 router = APIRouter(prefix="/v1", tags=["wallets"], route_class=StrictRoute)
 Payments = Depends(needs(Scope.PAYMENTS))
 DepositPage = Depends(desk.page("dep"))
+VERSION_MAX = 2**63 - 1
 
 
 @router.post("/virtual-ibans", status_code=202)
@@ -55,7 +56,7 @@ async def list_entries(
     request: Request,
     account_id: str,
     caller: Caller = Payments,
-    after: int = Query(0, ge=0, description="the version of the last entry seen"),
+    after: int = Query(0, ge=0, le=VERSION_MAX, description="the version of the last entry seen"),
     limit: int = Query(100, ge=1, le=desk.PAGE_MAX),
 ) -> dict[str, Any]:
     """A page of an account's entries, oldest first, with the balance after each. The cursor is the version."""

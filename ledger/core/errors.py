@@ -9,7 +9,7 @@
     │   └── IdempotencyMismatch the same key came with other content
     └── EvidenceBroken          exported or sealed facts do not verify
 
-Refusals of the book are data (`ledger.core.refusal`), not errors: raise to undo, return to remember.
+Refusals of the book are data (`ledger.core.commands.Refusal`), not errors: raise to undo, return to remember.
 """
 
 

@@ -34,6 +34,8 @@ class PayoutTrigger(StrEnum):
 _S, _T = PayoutState, PayoutTrigger
 TRANSITIONS: dict[tuple[PayoutState, PayoutTrigger], PayoutState] = {
     (_S.QUEUED, _T.SUBMIT): _S.SUBMITTED,
+    # Every attempt so far provably reached nobody, and there have been too many of them.
+    (_S.QUEUED, _T.REJECT): _S.REJECTED,
     (_S.SUBMITTED, _T.NOT_SENT): _S.QUEUED,
     (_S.SUBMITTED, _T.ACCEPT): _S.ACCEPTED,
     (_S.SUBMITTED, _T.LOSE_SIGHT): _S.UNKNOWN,

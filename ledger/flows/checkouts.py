@@ -13,6 +13,7 @@ from ledger.core.orders import CheckoutOrder
 from ledger.store.accounts import party_accounts
 from ledger.store.checkouts import (
     expire_checkouts,
+    expire_proposals,
     insert_checkouts,
     read_checkouts,
     references_taken,
@@ -72,7 +73,10 @@ def authorise(tx: Tx, cleared: Sequence[Cleared[CheckoutOrder]]) -> tuple[Author
 
 
 def expire(tx: Tx) -> int:
-    """Gives back what is left of holds whose time has passed; says how many there were, up to a batch."""
+    """Gives back what is left of holds whose time has passed; says how many there were, up to a batch.
+
+    Carts that still waited for their payer's authentication end with them; they held nothing.
+    """
     expired = expired_holds(tx, EXPIRED_MAX)
     holds = read_holds(tx, expired)
     releases = [
@@ -87,7 +91,7 @@ def expire(tx: Tx) -> int:
         )
         for hold in holds.values()
     ]
-    gone = expire_checkouts(tx, expired)
+    gone = expire_checkouts(tx, expired) + expire_proposals(tx)
     book.post(tx, [[release] for release in releases])
     record_events(tx, [Event(item.programme_id, item.id, "checkout.expired", {}) for item in gone])
     return len(expired)

@@ -49,8 +49,9 @@ from ledger.store.payouts import (
 from ledger.store.programmes import Programme, read_programmes
 from ledger.store.tx import Tx
 
-ATTEMPTS_MAX = 50
-RETRY_DELAY_S = 10  # between attempts that provably reached nobody
+ATTEMPTS_MAX = 100  # more than three days at the longest delay
+RETRY_DELAY_S = 10  # after the first attempt that provably reached nobody; then twice as long each time
+RETRY_DELAY_MAX_S = 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,11 @@ def submit(tx: Tx, payout_id: PayoutId) -> tuple[Payout, Attempt] | None:
     earlier = attempts_of(tx, [payout_id])[payout_id]
     if payout.state is PayoutState.SUBMITTED:
         return payout, earlier[-1]
-    if advance(payout.state, PayoutTrigger.SUBMIT) is None or len(earlier) >= ATTEMPTS_MAX:
+    if advance(payout.state, PayoutTrigger.SUBMIT) is None:
+        return None
+    if len(earlier) >= ATTEMPTS_MAX:
+        word = _Word(None, None, f"{len(earlier)} attempts reached nobody")
+        _advance(tx, payout, PayoutTrigger.REJECT, word)
         return None
     attempt_id = AttemptId(tx.new_id("att"))
     attempt = Attempt(
@@ -295,8 +300,13 @@ def _advance(tx: Tx, payout: Payout, trigger: PayoutTrigger, word: _Word) -> Pay
     if state is PayoutState.UNKNOWN:
         promise(tx, "enquire", payout_id=payout.id, enquiry=0)
     elif state is PayoutState.QUEUED:
-        promise(tx, "send_payout", delay_s=RETRY_DELAY_S, payout_id=payout.id)
+        promise(tx, "send_payout", delay_s=_retry_delay_s(tx, payout), payout_id=payout.id)
     return moved
+
+
+def _retry_delay_s(tx: Tx, payout: Payout) -> int:
+    tried = len(attempts_of(tx, [payout.id])[payout.id])
+    return min(RETRY_DELAY_S << min(tried - 1, 20), RETRY_DELAY_MAX_S)
 
 
 # A payout that stands here has been where the trigger leads: the news is old, and no contradiction.

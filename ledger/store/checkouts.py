@@ -135,6 +135,19 @@ def expire_checkouts(tx: Tx, hold_ids: Collection[TransferId]) -> list[Checkout]
     return found
 
 
+def expire_proposals(tx: Tx) -> list[Checkout]:
+    """Marks checkouts that waited for authentication until their time had passed, and says which they were."""
+    statement = (
+        sa.update(checkouts)
+        .where(
+            checkouts.c.state == CheckoutState.REQUIRES_AUTHENTICATION.value, checkouts.c.expires_at <= tx.now
+        )
+        .values(state=CheckoutState.EXPIRED.value)
+        .returning(*_COLUMNS)
+    )
+    return list(_with_lines(tx, tx.rows(statement)).values())
+
+
 def insert_steps(tx: Tx, step: str, done: Sequence[tuple[Checkout, str, TransferId, Sequence[Step]]]) -> None:
     """Writes the steps of captures or refunds: (checkout, order id, transfer, steps)."""
     rows = [

@@ -108,6 +108,22 @@ def payouts_in(tx: Tx, states: Collection[PayoutState], *, limit: int) -> list[P
     return [_payout(row) for row in tx.rows(query.order_by(payouts.c.id).limit(limit))]
 
 
+def left_behind(tx: Tx, *, before: datetime, limit: int) -> list[Payout]:
+    """Payouts whose sending began long ago and never came to an end, oldest first."""
+    query = (
+        sa.select(*_COLUMNS)
+        .select_from(payouts.join(attempts, attempts.c.payout_id == payouts.c.id))
+        .where(
+            payouts.c.state == PayoutState.SUBMITTED.value,
+            attempts.c.outcome.is_(None),
+            attempts.c.opened_at < before,
+        )
+        .order_by(payouts.c.id)
+        .limit(limit)
+    )
+    return [_payout(row) for row in tx.rows(query)]
+
+
 def save_states(tx: Tx, states: Mapping[PayoutId, PayoutState]) -> None:
     """Writes where payouts stand."""
     update_rows(tx, payouts, ["id"], [{"id": key, "state": state.value} for key, state in states.items()])

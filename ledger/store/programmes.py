@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
+from datetime import datetime
 
 import sqlalchemy as sa
 
@@ -47,6 +48,9 @@ def programmes_at_bank(tx: Tx, bank_connection: str) -> list[Programme]:
     return [Programme(**row) for row in tx.rows(query)]
 
 
-def all_programmes(tx: Tx) -> list[Programme]:
-    """Every programme."""
-    return [Programme(**row) for row in tx.rows(sa.select(*_COLUMNS).order_by(programmes.c.id))]
+def all_programmes(tx: Tx, *, founded_before: datetime | None = None) -> list[Programme]:
+    """Every programme, or those that had been founded at a time."""
+    query = sa.select(*_COLUMNS).order_by(programmes.c.id)
+    if founded_before is not None:
+        query = query.where(programmes.c.created_at < founded_before)
+    return [Programme(**row) for row in tx.rows(query)]

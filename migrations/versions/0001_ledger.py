@@ -1,7 +1,7 @@
 """The book, the stories of money, the gate's records, reconciliation and evidence; and who may touch what.
 
-Roles are made when missing: `tallystick_app` writes facts and keeps projections, `tallystick_enclave` sees the
-payouts that it is asked to sign and nothing else, `tallystick_auditor` reads.
+Roles are made when missing: `tallystick_app` writes facts and keeps projections, `tallystick_enclave` sees
+payouts with what was approved and tried of them and nothing else, `tallystick_auditor` reads.
 """
 
 from pathlib import Path

@@ -1,0 +1,29 @@
+"""`tallystick serve` on a PostgreSQL that somebody else runs."""
+
+from pathlib import Path
+
+import httpx
+import pytest
+
+from api.embedded import EmbeddedPostgres
+from api.settings import DatabaseUrls
+from api.stack import Stack
+
+pytestmark = pytest.mark.story
+
+
+def test_a_database_url_replaces_the_embedded_server(postgres: EmbeddedPostgres, tmp_path: Path) -> None:
+    name = "somebody_elses"
+    postgres.create_database(name)
+    urls = DatabaseUrls(*(postgres.url(f"tallystick_{role}", name) for role in ("owner", "app", "enclave")))
+    stack = Stack(tmp_path / "home", databases=urls)
+
+    stack.start()
+    try:
+        answer = httpx.get(f"{stack.api_url}/healthz", trust_env=False)
+    finally:
+        stack.stop()
+
+    assert answer.json() == {"status": "ok"}
+    assert not (tmp_path / "home" / "postgres").exists()
+    assert postgres.running()
