@@ -95,7 +95,8 @@ async def get_package(request: Request, export_id: str, caller: Caller = Reports
     found = await _export(request, export_id, caller)
     if found.state != "ready" or found.directory is None:
         raise not_found("package yet")
-    return Response(_packed(Path(found.directory)), media_type="application/x-tar")
+    directory = Path(found.directory)
+    return Response(await desk.off_loop(lambda: _packed(directory)), media_type="application/x-tar")
 
 
 @router.get("/public-keys")
