@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Annotated, TypeVar
 
 from fastapi import Query, Request
@@ -56,10 +56,10 @@ async def off_loop(call: Callable[[], T]) -> T:
     return await asyncio.to_thread(call)
 
 
-def page(prefix: str) -> Callable[..., Page]:
+def page(prefix: str) -> Callable[..., Awaitable[Page]]:
     """The dependency of a list endpoint: a cursor (the id of the last item seen) and how many items are wanted."""
 
-    def asked(
+    async def asked(
         after: Annotated[str | None, Query(max_length=64, description="the id of the last item seen")] = None,
         limit: Annotated[int, Query(ge=1, le=PAGE_MAX)] = PAGE_MAX,
     ) -> Page:

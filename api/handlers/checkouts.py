@@ -23,6 +23,7 @@ from ledger.core.orders import CaptureOrder, CheckoutOrder, Line, LineAmount, Re
 from ledger.flows import carts, checkouts
 from ledger.store.checkouts import read_checkouts
 from ledger.store.parties import Party, read_parties
+from ledger.store.programmes import Programme, read_programmes
 from ledger.store.tx import Tx
 
 HOLD_LIFETIME = timedelta(days=7)
@@ -40,7 +41,8 @@ class CheckoutHandlers:
     def create(self, tx: Tx, asks: Sequence[Ask]) -> list[Reply]:
         """Authorises carts; one whose payer must authenticate first is kept, and answered with its challenge."""
         parties = _parties_of(tx, [ask.payload[0] for ask in asks])
-        made = [_cart(tx, ask, parties) for ask in asks]
+        programmes = read_programmes(tx, {_programme(ask) for ask in asks})
+        made = [_cart(tx, ask, programmes[_programme(ask)], parties) for ask in asks]
         orders = [item for item in made if isinstance(item, CheckoutOrder)]
         replies = self._screen_and_authorise(tx, orders)
         return [
@@ -167,11 +169,14 @@ class CheckoutHandlers:
         return Reply(problem.status, problem.body())
 
 
-def _cart(tx: Tx, ask: Ask, parties: Mapping[str, Party]) -> CheckoutOrder | Declined:
+def _cart(tx: Tx, ask: Ask, programme: Programme, parties: Mapping[str, Party]) -> CheckoutOrder | Declined:
     body: CheckoutBody = ask.payload[0]
-    programme_id = _programme(ask)
+    if body.currency != programme.currency:
+        return Declined(
+            "currency_differs", f"Wallets of this programme hold {programme.currency}.", "currency"
+        )
     for field, key in _named_parties(body).items():
-        wrong = _check_party(field, key, parties.get(key), programme_id)
+        wrong = _check_party(field, key, parties.get(key), programme.id)
         if wrong is not None:
             return wrong
     lines = tuple(_line(line, parties) for line in body.lines)
@@ -180,7 +185,7 @@ def _cart(tx: Tx, ask: Ask, parties: Mapping[str, Party]) -> CheckoutOrder | Dec
             return Declined(line.code, line.detail, f"lines.{place}.{line.field}")
     order = CheckoutOrder(
         checkout_id=CheckoutId(tx.new_id("chk")),
-        programme_id=programme_id,
+        programme_id=programme.id,
         payer_id=PartyId(body.payer),
         reference=body.reference,
         currency=body.currency,

@@ -12,7 +12,7 @@ from ledger.store.accounts import Opening, open_accounts, party_accounts
 from ledger.store.clearances import redeem
 from ledger.store.events import Event, record_events
 from ledger.store.parties import insert_parties, references_taken
-from ledger.store.programmes import Programme, insert_programme, read_programmes
+from ledger.store.programmes import Programme, insert_programme, name_taken, read_programmes
 from ledger.store.tx import Tx
 
 _CODES = {Role.CUSTOMER: Code.WALLET, Role.MERCHANT: Code.SELLER, Role.CREATOR: Code.CREATOR}
@@ -27,9 +27,17 @@ class Onboarded:
 
 
 def found(tx: Tx, programme: Programme) -> Declined | None:
-    """Founds a programme with the shared accounts of its chart. Declines a name that is taken."""
+    """Founds a programme with the shared accounts of its chart. Declines a name or a bank account that is taken."""
+    if programme.safeguarding_iban == programme.operating_iban:
+        return Declined(
+            "bank_account_taken", "Customers' money needs an account of its own.", "operating.iban"
+        )
     if not insert_programme(tx, programme):
-        return Declined("name_taken", "A programme of this name exists.", field="name")
+        if name_taken(tx, programme.name):
+            return Declined("name_taken", "A programme of this name exists.", "name")
+        return Declined(
+            "bank_account_taken", "A programme keeps its money on one of these accounts.", "safeguarding"
+        )
     open_accounts(tx, [Opening(programme.id, code, None, programme.currency) for code in SHARED_CODES])
     record_events(tx, [Event(programme.id, programme.id, "programme.founded", {"name": programme.name})])
     return None

@@ -31,9 +31,14 @@ _COLUMNS = tuple(programmes.c[name] for name in Programme.__slots__)
 
 
 def insert_programme(tx: Tx, programme: Programme) -> bool:
-    """Writes a programme; says False when its name is taken."""
+    """Writes a programme; says False when its name or one of its bank accounts is taken."""
     row = asdict(programme) | {"created_at": tx.now}
     return insert_rows(tx, programmes, [row], ignore_conflicts=True) == 1
+
+
+def name_taken(tx: Tx, name: str) -> bool:
+    """Whether a programme has this name."""
+    return tx.row(sa.select(programmes.c.id).where(programmes.c.name == name)) is not None
 
 
 def read_programmes(tx: Tx, ids: Collection[ProgrammeId]) -> dict[ProgrammeId, Programme]:

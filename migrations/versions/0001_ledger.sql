@@ -13,7 +13,13 @@ CREATE TABLE programmes (
     operating_bank_id text NOT NULL,
     operating_iban text NOT NULL,
     currency text NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
-    created_at timestamptz NOT NULL
+    created_at timestamptz NOT NULL,
+    -- What arrives at an account, and what its statements say, belongs to one programme.
+    UNIQUE (bank_connection, safeguarding_bank_id),
+    UNIQUE (bank_connection, safeguarding_iban),
+    UNIQUE (bank_connection, operating_bank_id),
+    UNIQUE (bank_connection, operating_iban),
+    CHECK (safeguarding_iban <> operating_iban)
 );
 
 CREATE TABLE clients (
