@@ -46,7 +46,8 @@ from ledger.flows import deposits
 from ledger.flows.deposits import Arrival
 from ledger.flows.onboarding import Onboarded, found, onboard
 from ledger.store.accounts import programme_accounts, shared_accounts
-from ledger.store.deposits import activate_virtual_iban, request_virtual_iban
+from ledger.store.deposits import activate_virtual_iban, request_virtual_ibans
+from ledger.store.events import events_of
 from ledger.store.notices import keep_notice
 from ledger.store.programmes import Programme
 from ledger.store.rows import insert_rows
@@ -231,9 +232,9 @@ def programme_named(tx: Tx, name: str) -> Programme:
         legal_name="Pay EU B.V.",
         bank_connection="sandbox",
         safeguarding_bank_id=f"{name}-safeguarding",
-        safeguarding_iban="NL73ABNA0529451824",
+        safeguarding_iban=f"NL73ABNA0529451824 of {name}",
         operating_bank_id=f"{name}-operating",
-        operating_iban="DE75512108001245126199",
+        operating_iban=f"DE75512108001245126199 of {name}",
         currency="EUR",
     )
 
@@ -250,9 +251,7 @@ def clear(tx: Tx, order: OrderT) -> Cleared[OrderT]:
     return Cleared(order, clearance)
 
 
-def onboard_order(
-    tx: Tx, programme_id: ProgrammeId, name: str, role: Role = Role.CUSTOMER
-) -> OnboardOrder:
+def onboard_order(tx: Tx, programme_id: ProgrammeId, name: str, role: Role = Role.CUSTOMER) -> OnboardOrder:
     return OnboardOrder(
         party_id=PartyId(tx.new_id("pty")),
         programme_id=programme_id,
@@ -270,7 +269,7 @@ def build_world(tx: Tx, name: str = "pay-eu") -> World:
     programme = programme_named(tx, name)
     assert found(tx, programme) is None
     orders = [onboard_order(tx, programme.id, who, role) for who, role in CAST.items()]
-    opened = onboard(tx, [clear(tx, order) for order in orders], currency="EUR")
+    opened = onboard(tx, [clear(tx, order) for order in orders])
     world = World(programme, {order.reference: order.party_id for order in orders})
     for who, answer in zip(CAST, opened, strict=True):
         assert isinstance(answer, Onboarded), answer
@@ -282,8 +281,8 @@ def build_world(tx: Tx, name: str = "pay-eu") -> World:
 
 def give_iban(tx: Tx, world: World, who: str, iban: str) -> None:
     """Gives a party's account an IBAN of its own."""
-    virtual_iban_id = request_virtual_iban(tx, world.programme_id, world.accounts[who])
-    activate_virtual_iban(tx, virtual_iban_id, iban=iban, bank_id=f"bank-{iban}")
+    (wish,) = request_virtual_ibans(tx, [(world.programme_id, world.accounts[who])])
+    activate_virtual_iban(tx, wish.id, iban=iban, bank_id=f"bank-{iban}")
 
 
 def arrival(
@@ -322,7 +321,9 @@ def earn_commission(tx: Tx, world: World, *, amount_minor: int) -> None:
     done(tx, asker(tx, world.programme_id).post(tx.new_id("key"), leg))
 
 
-def shares(world: World, seller: str, *, platform_bps: int, creator_bps: int | None = None) -> tuple[Split, ...]:
+def shares(
+    world: World, seller: str, *, platform_bps: int, creator_bps: int | None = None
+) -> tuple[Split, ...]:
     """The platform's share, the creator's if she has one, and the seller with the rest."""
     platform = Split(SplitTo.PLATFORM, None, platform_bps)
     rest = Split(SplitTo.SELLER, world.parties[seller], None)
@@ -331,7 +332,9 @@ def shares(world: World, seller: str, *, platform_bps: int, creator_bps: int | N
     return platform, Split(SplitTo.CREATOR, world.parties["lea"], creator_bps), rest
 
 
-def line(world: World, reference: str, seller: str, *, unit_minor: int, quantity: int = 1, **bps: int) -> Line:
+def line(
+    world: World, reference: str, seller: str, *, unit_minor: int, quantity: int = 1, **bps: int
+) -> Line:
     """One line of a cart."""
     return Line(
         reference=reference,
@@ -422,7 +425,9 @@ def posted(tx: Tx, world: World) -> dict[str, int]:
     """Every balance that is not zero, by name. Units: minor units on the account's own side."""
     names = {account_id: name for name, account_id in world.accounts.items()}
     places = programme_accounts(tx, world.programme_id)
-    return {names[place.account.id]: place.account.posted_minor for place in places if place.account.posted_minor}
+    return {
+        names[place.account.id]: place.account.posted_minor for place in places if place.account.posted_minor
+    }
 
 
 def held(tx: Tx, world: World) -> dict[str, int]:
@@ -430,6 +435,11 @@ def held(tx: Tx, world: World) -> dict[str, int]:
     names = {account_id: name for name, account_id in world.accounts.items()}
     places = programme_accounts(tx, world.programme_id)
     return {names[place.account.id]: place.account.held_minor for place in places if place.account.held_minor}
+
+
+def told_of(tx: Tx, programme_id: ProgrammeId, subject_id: str) -> list[str]:
+    """The types of a subject's events, oldest first."""
+    return [event["type"] for event in events_of(tx, programme_id, [subject_id])[subject_id]]
 
 
 def table_counts(tx: Tx) -> dict[str, int]:
