@@ -104,6 +104,10 @@ class PayoutHandlers:
 
     def _check(self, programme: Programme, body: PayoutBody | SweepBody) -> Declined | None:
         """What the bank could never carry is refused before any money moves."""
+        if body.currency != programme.currency:
+            return Declined(
+                "currency_differs", f"This programme's money is {programme.currency}.", "currency"
+            )
         rails = {
             facts.rail: facts for facts in self.banks[programme.bank_connection].adapter.manifest().rails
         }

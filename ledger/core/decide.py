@@ -38,7 +38,7 @@ T = TypeVar("T")
 
 
 class Status(StrEnum):
-    """Whether an account takes movements: frozen takes no debit of its holder's money, closed takes nothing."""
+    """Whether an account takes movements: a frozen one not until it is opened again, a closed one never again."""
 
     OPEN = "open"
     FROZEN = "frozen"

@@ -12,12 +12,14 @@ from ledger.core.chart import Code
 from ledger.core.clearance import Cleared
 from ledger.core.commands import Authority, Leg, Post, Refused
 from ledger.core.declined import Declined, declined_by_book
+from ledger.core.errors import InvalidValue
 from ledger.core.ids import AccountId, NoticeId, ProgrammeId, TransferId, derived
 from ledger.core.orders import DepositOrder
 from ledger.store.accounts import shared_accounts
 from ledger.store.clearances import redeem
 from ledger.store.deposits import Deposit, accounts_by_iban, credit_deposits, insert_deposits, read_deposits
 from ledger.store.events import Event, record_events
+from ledger.store.programmes import read_programmes
 from ledger.store.tx import Tx
 
 
@@ -41,7 +43,9 @@ def receive(tx: Tx, arrivals: Sequence[Arrival]) -> tuple[DepositOrder | None, .
     """Books arrived money to suspense; gives, for each, the order that would release it, or None.
 
     None: it was booked before, or nobody of ours has the IBAN and it stays in suspense for a person to look at.
+    Raises: InvalidValue when money arrived in another currency than the programme's account is kept in.
     """
+    _check_currencies(tx, arrivals)
     owners = accounts_by_iban(tx, {arrival.creditor_iban for arrival in arrivals})
     fresh = _fresh(tx, arrivals)
     deposits = [_deposit(arrival, owners) for arrival in fresh]
@@ -64,6 +68,14 @@ def release(tx: Tx, cleared: Sequence[Cleared[DepositOrder]]) -> tuple[Declined 
     credit_deposits(tx, [item.order.deposit_id for item in done])
     record_events(tx, [_credited(item.order) for item in done])
     return answers
+
+
+def _check_currencies(tx: Tx, arrivals: Sequence[Arrival]) -> None:
+    programmes = read_programmes(tx, {arrival.programme_id for arrival in arrivals})
+    for arrival in arrivals:
+        kept_in = programmes[arrival.programme_id].currency
+        if arrival.currency != kept_in:
+            raise InvalidValue(f"{arrival.currency} arrived on an account in {kept_in}.", field="currency")
 
 
 def _fresh(tx: Tx, arrivals: Sequence[Arrival]) -> list[Arrival]:

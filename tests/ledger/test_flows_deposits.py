@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from ledger.core.errors import ClearanceSpent
+from ledger.core.errors import ClearanceSpent, InvalidValue
 from ledger.core.orders import DepositOrder
 from ledger.flows import deposits
 from ledger.store.deposits import programme_deposits
@@ -178,3 +178,15 @@ def test_many_arrivals_in_one_call_are_what_they_are_one_by_one(open_tx: OpenTx,
 
         assert posted(tx, world) == posted(tx, other) == {"safeguarding_bank": 780, "ana": 780}
         assert breaches(tx, [world.programme_id, other.programme_id]) == []
+
+
+def test_money_in_another_currency_is_not_booked_as_ours(open_tx: OpenTx) -> None:
+    with open_tx() as tx:
+        world = build_world(tx)
+        give_iban(tx, world, "ana", "virtual-1")
+        dollars = replace(arrival(tx, world, iban="virtual-1", amount_minor=500), currency="USD")
+
+        with pytest.raises(InvalidValue, match="USD arrived"):
+            deposits.receive(tx, [dollars])
+
+        assert programme_deposits(tx, world.programme_id, Page(None, 100)) == []
