@@ -17,7 +17,7 @@ from starlette.responses import Response
 from ledger.core.canonical import Canonical
 from ledger.core.clearance import Finding
 from ledger.core.declined import Declined
-from ledger.core.errors import Conflict, IdempotencyMismatch, InvalidValue, NotFound, TallystickError
+from ledger.core.errors import Conflict, InvalidValue, NotFound, TallystickError
 
 MEDIA_TYPE = "application/problem+json"
 NAME_MAX = 64  # an unknown field's name is the caller's own text
@@ -114,8 +114,6 @@ def from_error(error: TallystickError) -> Problem:
             return Problem(
                 422, error.code, error.detail, in_field(error.field or "", error.code, error.detail)
             )
-        case IdempotencyMismatch():
-            return Problem(422, "idempotency_key_reused", error.detail)
         case Conflict():
             return Problem(409, error.code, error.detail)
         case _:

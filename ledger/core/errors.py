@@ -2,11 +2,9 @@
 
     TallystickError
     ├── InvalidValue            a value that no rule of the book could accept; names its field
-    │   └── CurrencyMismatch    two currencies where one is needed
     ├── NotFound                no such thing in this programme
     ├── Conflict                the request contradicts what is already recorded
-    │   ├── ClearanceSpent      a clearance was redeemed before
-    │   └── IdempotencyMismatch the same key came with other content
+    │   └── ClearanceSpent      a clearance was redeemed before
     └── EvidenceBroken          exported or sealed facts do not verify
 
 Refusals of the book are data (`ledger.core.commands.Refusal`), not errors: raise to undo, return to remember.
@@ -33,12 +31,6 @@ class InvalidValue(TallystickError):
         self.field = field
 
 
-class CurrencyMismatch(InvalidValue):
-    """Two currencies met where one was needed."""
-
-    code = "currency_mismatch"
-
-
 class NotFound(TallystickError):
     """Nothing of that id belongs to the caller's programme."""
 
@@ -59,12 +51,6 @@ class ClearanceSpent(Conflict):
     """A clearance moves money once; this one already has."""
 
     code = "clearance_spent"
-
-
-class IdempotencyMismatch(Conflict):
-    """The same idempotency key or command id came with other content."""
-
-    code = "idempotency_mismatch"
 
 
 class EvidenceBroken(TallystickError):

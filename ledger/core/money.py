@@ -1,39 +1,13 @@
-"""Money: a whole number of a currency's minor units. No float, no Decimal, no rounding that is not named."""
+"""Money is a whole number of its currency's minor units. No float, no Decimal, and no rounding that is not named."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ledger.core.errors import CurrencyMismatch, InvalidValue
+from ledger.core.errors import InvalidValue
 
 MINOR_MAX = 2**63 - 1
 BPS_WHOLE = 10_000
-
-
-@dataclass(frozen=True, slots=True, order=False)
-class Money:
-    """An amount with its currency. Units: `minor` is the currency's smallest unit (cents for EUR)."""
-
-    minor: int
-    currency: str
-
-    def __post_init__(self) -> None:
-        if type(self.minor) is not int:
-            raise InvalidValue("An amount is a whole number of minor units.", field="minor")
-        if abs(self.minor) > MINOR_MAX:
-            raise InvalidValue("An amount must fit in 63 bits.", field="minor")
-
-    def __add__(self, other: "Money") -> "Money":
-        self._same_currency(other)
-        return Money(self.minor + other.minor, self.currency)
-
-    def __sub__(self, other: "Money") -> "Money":
-        self._same_currency(other)
-        return Money(self.minor - other.minor, self.currency)
-
-    def _same_currency(self, other: "Money") -> None:
-        if self.currency != other.currency:
-            raise CurrencyMismatch(f"{self.currency} cannot be added to {other.currency}.", field="currency")
 
 
 def share_half_even(amount_minor: int, bps: int) -> int:

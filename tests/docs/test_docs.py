@@ -75,7 +75,7 @@ def test_the_refusals_are_listed_in_the_order_in_which_the_book_looks() -> None:
 def spoken_codes() -> Iterator[str]:
     """Every code that a caller of the API may be answered, as the source writes them down."""
     yield from (code.value for code in AnswerCode)
-    for name in ("InvalidValue", "CurrencyMismatch", "NotFound", "Conflict", "ClearanceSpent"):
+    for name in ("InvalidValue", "NotFound", "Conflict", "ClearanceSpent"):
         yield getattr(errors, name).code
     sources = [*(ROOT / "api").rglob("*.py"), *(ROOT / "ledger").rglob("*.py")]
     for call in (node for path in sources for node in ast.walk(ast.parse(text_of(path)))):

@@ -7,11 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ledger.core.errors import CurrencyMismatch, InvalidValue
+from ledger.core.errors import InvalidValue
 from ledger.core.money import (
     BPS_WHOLE,
     MINOR_MAX,
-    Money,
     Split,
     SplitTo,
     allocate,
@@ -215,30 +214,3 @@ def test_a_step_finds_its_place_whatever_the_target(data: st.DataObject, count: 
 def test_a_step_beyond_all_room_is_a_bug_and_not_a_split() -> None:
     with pytest.raises(AssertionError, match="room"):
         allocate_step(3, target=(2, 1), done=(0, 0), cap=(1, 1))
-
-
-def test_money_adds_and_subtracts_within_one_currency() -> None:
-    assert Money(5, "EUR") + Money(7, "EUR") == Money(12, "EUR")
-    assert Money(5, "EUR") - Money(7, "EUR") == Money(-2, "EUR")
-
-
-@pytest.mark.parametrize("operation", ["__add__", "__sub__"])
-def test_two_currencies_never_meet_in_one_sum(operation: str) -> None:
-    with pytest.raises(CurrencyMismatch):
-        getattr(Money(5, "EUR"), operation)(Money(5, "USD"))
-
-
-@pytest.mark.parametrize("minor", [MINOR_MAX, -MINOR_MAX, 0])
-def test_money_reaches_63_bits(minor: int) -> None:
-    assert Money(minor, "EUR").minor == minor
-
-
-@pytest.mark.parametrize("minor", [MINOR_MAX + 1, -MINOR_MAX - 1, 1.0, True])
-def test_money_is_a_whole_number_of_at_most_63_bits(minor: int) -> None:
-    with pytest.raises(InvalidValue):
-        Money(minor, "EUR")
-
-
-def test_a_sum_past_63_bits_is_refused() -> None:
-    with pytest.raises(InvalidValue):
-        Money(MINOR_MAX, "EUR") + Money(1, "EUR")
