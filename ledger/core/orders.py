@@ -147,13 +147,11 @@ class RefundOrder:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PayoutOrder:
-    """Pay a party's balance out to its account at another bank."""
+class _PaymentOrder:
+    """What every payment out of the safeguarding account says. `account_id` is where the money comes from."""
 
-    kind: ClassVar[OrderKind] = OrderKind.PAYOUT
     payout_id: PayoutId
     programme_id: ProgrammeId
-    party_id: PartyId
     account_id: AccountId
     reference: str
     rail: str
@@ -170,25 +168,18 @@ class PayoutOrder:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SweepOrder:
+class PayoutOrder(_PaymentOrder):
+    """Pay a party's balance out to its account at another bank."""
+
+    kind: ClassVar[OrderKind] = OrderKind.PAYOUT
+    party_id: PartyId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepOrder(_PaymentOrder):
     """Move the programme's own money out of the safeguarding account into its operating account."""
 
     kind: ClassVar[OrderKind] = OrderKind.SWEEP
-    payout_id: PayoutId
-    programme_id: ProgrammeId
-    account_id: AccountId
-    reference: str
-    rail: str
-    amount_minor: int
-    currency: str
-    creditor_name: str
-    creditor_iban: str
-    remittance: str
-
-    @property
-    def id(self) -> str:
-        """The id of what is ordered."""
-        return self.payout_id
 
 
 Order = OnboardOrder | DepositOrder | CheckoutOrder | CaptureOrder | RefundOrder | PayoutOrder | SweepOrder
