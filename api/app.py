@@ -26,10 +26,13 @@ def build_app(parts: Parts) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         lane = Lane(parts.transactions)
-        lane.start()
-        app.state.lane = lane
+        bulk_lane = Lane(parts.transactions)
+        for one in (lane, bulk_lane):
+            one.start()
+        app.state.lane, app.state.bulk_lane = lane, bulk_lane
         yield
-        lane.stop()
+        for one in (lane, bulk_lane):
+            one.stop()
         parts.close()
 
     # No documentation page: it would run scripts from elsewhere beside a payments API. /openapi.json says it all.

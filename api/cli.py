@@ -72,6 +72,7 @@ def main() -> None:
 
 
 Home = Annotated[Path, typer.Option(help="where this installation keeps everything")]
+Port = Annotated[int, typer.Option(min=1, max=65535)]
 ProgrammeName = Annotated[str, typer.Option(help="the programme's name")]
 
 
@@ -82,9 +83,7 @@ def demo(home: Home = HOME / "demo") -> None:
 
 
 @app.command()
-def serve(
-    home: Home = HOME / "serve", port: Annotated[int, typer.Option()] = 8642, clock: str = "system"
-) -> None:
+def serve(home: Home = HOME / "serve", port: Port = 8642, clock: str = "system") -> None:
     """Runs everything (database, enclave, sandbox bank, API, worker) until Ctrl-C."""
     if clock not in {"system", "test"}:
         raise OperationFailed("--clock is system or test.")
@@ -106,10 +105,11 @@ def serve(
         print(f"operator      {name} {secret}   (client id and secret)")
         print("Ctrl-C stops everything.", flush=True)
         while not stop.wait(1.0):
-            if not stack.alive():
-                raise StackFailed(f"a part has stopped; see {stack.home / 'logs'}")
+            if stack.dead():
+                raise StackFailed(f"{', '.join(stack.dead())} stopped by itself; see {stack.home / 'logs'}")
     finally:
         stack.stop()
+        print("stopped")
 
 
 @app.command()
@@ -127,7 +127,7 @@ def migrate(owner_url: Annotated[str, typer.Option(help="postgresql:// URL of th
 
 
 @app.command()
-def api(port: Annotated[int, typer.Option()] = 8642, host: str = "127.0.0.1") -> None:
+def api(port: Port = 8642, host: str = "127.0.0.1") -> None:
     """Serves the payments API. Settings come from the environment."""
     _log_to_stderr()
     uvicorn.run(

@@ -35,12 +35,22 @@ async def write(
     `subject` are the ids in the path: they belong to what the idempotency key stands for.
     Raises: Problem when the key is missing or malformed, or the lane is full.
     """
+    return await _put(request.app.state.lane, request, caller, work, payload, *subject)
+
+
+async def write_bulk(request: Request, caller: Caller, work: Work, payload: BaseModel | None) -> Response:
+    """The same for work that takes its time, on a lane of its own: nobody's payment waits behind it."""
+    return await _put(request.app.state.bulk_lane, request, caller, work, payload)
+
+
+async def _put(
+    lane: Lane, request: Request, caller: Caller, work: Work, payload: BaseModel | None, *subject: str
+) -> Response:
     key = _idempotency_key(request)
     endpoint = f"{request.method} {request.scope['route'].path}"
     content = payload.model_dump(mode="json") if payload is not None else None
     text = json.dumps([endpoint, subject, content], sort_keys=True)
     use = KeyUse(caller.client_id, endpoint, key, hashlib.sha256(text.encode()).digest())
-    lane: Lane = request.app.state.lane
     try:
         answer = await lane.submit(work, Ask(caller.programme, use, (payload, *subject)))
     except LaneFull:
@@ -98,7 +108,10 @@ def handlers(request: Request) -> Handlers:
 
 
 def _idempotency_key(request: Request) -> str:
-    key = request.headers.get("idempotency-key", "").strip()
+    keys = request.headers.getlist("idempotency-key")
+    if len(keys) > 1:
+        raise Problem(400, "idempotency_key_invalid", "An Idempotency-Key stands once in a request.")
+    key = "".join(keys).strip()
     if len(key) >= 2 and key[0] == key[-1] == '"':
         key = key[1:-1]
     if not key:

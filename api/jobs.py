@@ -11,10 +11,11 @@ from pathlib import Path
 
 from api.handlers.deposits import credit_arrivals
 from api.handlers.exports import BANK_ZONE, day_ends_at, wish_for_statement
+from api.handlers.parties import rescreen_page
 from api.parts import Parts
 from enclave.client import EnclaveRefused
 from ledger.core.errors import EvidenceBroken
-from ledger.core.ids import NoticeId, PayoutId, ProgrammeId
+from ledger.core.ids import NoticeId, PartyId, PayoutId, ProgrammeId
 from ledger.core.payout import PayoutState, PayoutTrigger
 from ledger.core.statement import Statement
 from ledger.evidence.export import build_package, write_package
@@ -29,6 +30,7 @@ from ledger.store.notices import lock_unprocessed, mark_processed, unprocessed_w
 from ledger.store.parties import read_parties
 from ledger.store.payouts import left_behind, payouts_in
 from ledger.store.programmes import Programme, all_programmes, programmes_at_bank, read_programmes
+from ledger.store.rows import Page
 from ledger.store.statements import read_statement_request, settle_statement_request
 from ledger.store.tx import Tx
 from partners.contract import (
@@ -42,6 +44,7 @@ from partners.contract import (
 )
 
 OVERDUE_MAX = 200
+RESCREEN_PAGE = 200
 LEFT_BEHIND = timedelta(minutes=15)  # far longer than any sending takes
 STATEMENT_HOUR = 3  # when the bank has closed the day before, in its own zone
 HTTP_REFUSED = range(400, 500)
@@ -217,6 +220,17 @@ class Jobs:
             yesterday = here.date() - timedelta(days=1)
             for programme in all_programmes(tx, founded_before=day_ends_at(yesterday)):
                 wish_for_statement(tx, programme.id, yesterday)
+
+    # --- who we serve -------------------------------------------------------------------------------------
+
+    def rescreen(self, programme_id: ProgrammeId) -> None:
+        """Screens every active party of a programme anew, page by page, each page in its own transaction."""
+        after: PartyId | None = None
+        while True:
+            with self.parts.transactions() as tx:
+                after = rescreen_page(tx, self.parts.gate, programme_id, Page(after, RESCREEN_PAGE))
+            if after is None:
+                return
 
     # --- the book's own housekeeping -------------------------------------------------------------------------
 

@@ -153,6 +153,7 @@ def safeguarding(report: Safeguarding) -> Json:
         "shortfall_minor": report.shortfall_minor,
         "excess_minor": report.excess_minor,
         "book_minor": report.book_minor,
+        "book_shortfall_minor": report.book_shortfall_minor,
         "statement_ends_at": moment(report.statement_ends_at),
         "requirement_by_account": report.by_code,
     }

@@ -4,6 +4,7 @@ Each part is a process of its own, as in production; this file only starts them 
 are, and stops them. Everything they write lies under one home directory.
 """
 
+import fcntl
 import json
 import os
 import secrets
@@ -16,6 +17,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 import httpx
 
@@ -47,6 +49,7 @@ class Stack:
     databases: DatabaseUrls | None = None
     say: Callable[[str], None] = print
     _processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    _lock: IO[bytes] | None = None
 
     @property
     def postgres(self) -> EmbeddedPostgres:
@@ -72,6 +75,7 @@ class Stack:
     def start(self) -> None:
         """Starts every part, in the order in which they need each other. Raises: StackFailed."""
         self.home.mkdir(parents=True, exist_ok=True)
+        self._lock = lock_home(self.home)
         stop_leftovers(self.home)
         self.api_port = self.api_port or _free_port()
         try:
@@ -91,6 +95,8 @@ class Stack:
         if self.databases is None:
             self.postgres.stop()
         (self.home / "pids.json").unlink(missing_ok=True)
+        if self._lock is not None:
+            self._lock.close()
 
     def start_worker(self) -> None:
         """Starts a worker."""
@@ -108,9 +114,9 @@ class Stack:
         """Kills a part as a crash would."""
         self._end(name, signal.SIGKILL)
 
-    def alive(self) -> bool:
-        """Whether every part that was started still runs."""
-        return all(process.poll() is None for process in self._processes.values())
+    def dead(self) -> list[str]:
+        """The parts that were started and run no more."""
+        return [name for name, process in self._processes.items() if process.poll() is not None]
 
     def environment(self) -> dict[str, str]:
         """The settings of our own processes. No secret is among them."""
@@ -211,6 +217,8 @@ class Stack:
         environment: Mapping[str, str] | None = None,
         descriptors: Sequence[int] = (),
     ) -> None:
+        if self._log(name).exists():
+            self._log(name).replace(self._log(name).with_suffix(".log.before"))
         with self._log(name).open("wb") as log:
             self._processes[name] = subprocess.Popen(
                 command,
@@ -272,6 +280,17 @@ class Stack:
         process.wait()
 
 
+def lock_home(home: Path) -> IO[bytes]:
+    """Makes sure that one launcher works in a home; the lock goes with its process. Raises: StackFailed."""
+    lock = (home / "lock").open("wb")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        raise StackFailed(f"an installation is already running in {home}") from None
+    return lock
+
+
 def stop_leftovers(home: Path) -> None:
     """Stops what an earlier run under this home has left running, and nothing else."""
     pids = home / "pids.json"
@@ -286,9 +305,11 @@ def stop_leftovers(home: Path) -> None:
 
 
 def wipe(home: Path) -> None:
-    """Stops what runs under a home and removes it."""
-    stop_leftovers(home)
-    shutil.rmtree(home, ignore_errors=True)
+    """Stops what an earlier run left under a home and removes it. Raises: StackFailed while one is running."""
+    if home.exists():
+        with lock_home(home):
+            stop_leftovers(home)
+            shutil.rmtree(home, ignore_errors=True)
 
 
 def _is_ours(pid: int, home: Path) -> bool:

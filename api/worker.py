@@ -78,6 +78,7 @@ def build_queue(parts: Parts) -> App:
         jobs.ask_statement,
         jobs.fetch_statement,
         jobs.make_export,
+        jobs.rescreen,
     ):
         queue.task(name=job.__name__, retry=RETRY)(_logged(job))
     return queue

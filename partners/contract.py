@@ -182,7 +182,7 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class NotSent:
-    """Provably not delivered: it may be tried again."""
+    """Not delivered, or turned away: it may be asked again, under the same request id, which the bank takes once."""
 
     cause: str
 

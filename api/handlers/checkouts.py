@@ -162,9 +162,8 @@ class CheckoutHandlers:
         )
         if isinstance(answer, sca.Answered):
             return None
-        problem = Problem(
-            403, answer.code.value, "The payer's authentication was not accepted.", retry="new_key"
-        )
+        again = "new_key" if answer.code is sca.AnswerCode.WRONG else "never"
+        problem = Problem(403, answer.code.value, "The payer's authentication was not accepted.", retry=again)
         # Kept, because the failure is counted: RTS (EU) 2018/389 article 4(3)(b).
         return Reply(problem.status, problem.body())
 

@@ -28,7 +28,7 @@ async def load_sanctions_list(
     request: Request, body: SanctionsListBody, caller: Caller = Compliance
 ) -> Response:
     """Brings a new version of a sanctions list into use; the same content again is the same version."""
-    return await desk.write(request, caller, load_lists, body)
+    return await desk.write_bulk(request, caller, load_lists, body)
 
 
 @router.post("/parties", status_code=201)

@@ -34,8 +34,12 @@ class PayoutTrigger(StrEnum):
 _S, _T = PayoutState, PayoutTrigger
 TRANSITIONS: dict[tuple[PayoutState, PayoutTrigger], PayoutState] = {
     (_S.QUEUED, _T.SUBMIT): _S.SUBMITTED,
-    # Every attempt so far provably reached nobody, and there have been too many of them.
+    # The bank knows of an order that we believed nobody had: it is not sent again.
+    (_S.QUEUED, _T.ACCEPT): _S.ACCEPTED,
+    (_S.QUEUED, _T.SETTLE): _S.SETTLED,
     (_S.QUEUED, _T.REJECT): _S.REJECTED,
+    # Turned away too often: a person has to ask the bank.
+    (_S.QUEUED, _T.LOSE_SIGHT): _S.UNKNOWN,
     (_S.SUBMITTED, _T.NOT_SENT): _S.QUEUED,
     (_S.SUBMITTED, _T.ACCEPT): _S.ACCEPTED,
     (_S.SUBMITTED, _T.LOSE_SIGHT): _S.UNKNOWN,

@@ -11,7 +11,7 @@ from ledger.core.orders import OnboardOrder, Role
 from ledger.store.accounts import Opening, open_accounts, party_accounts
 from ledger.store.clearances import redeem
 from ledger.store.events import Event, record_events
-from ledger.store.parties import insert_parties, references_taken
+from ledger.store.parties import hold_parties, insert_parties, references_taken
 from ledger.store.programmes import Programme, insert_programme, name_taken, read_programmes
 from ledger.store.tx import Tx
 
@@ -65,6 +65,12 @@ def hold_back(tx: Tx, orders: Sequence[OnboardOrder]) -> tuple[Declined | None, 
     insert_parties(tx, accepted, status="held")
     record_events(tx, [_event(order, "party.held") for order in accepted])
     return tuple(declined.get(order.party_id) for order in orders)
+
+
+def suspend(tx: Tx, orders: Sequence[OnboardOrder]) -> None:
+    """Holds parties that were active: their accounts stay, and no order that names them is cleared."""
+    hold_parties(tx, [order.party_id for order in orders])
+    record_events(tx, [_event(order, "party.held") for order in orders])
 
 
 def _split_taken(

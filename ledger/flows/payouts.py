@@ -111,15 +111,16 @@ def submit(tx: Tx, payout_id: PayoutId) -> tuple[Payout, Attempt] | None:
     if advance(payout.state, PayoutTrigger.SUBMIT) is None:
         return None
     if len(earlier) >= ATTEMPTS_MAX:
-        word = _Word(None, None, f"{len(earlier)} attempts reached nobody")
-        _advance(tx, payout, PayoutTrigger.REJECT, word)
+        # Somebody between us and the bank may have lied a hundred times: only the bank's word gives money back.
+        word = _Word(None, None, f"turned away {len(earlier)} times")
+        _advance(tx, payout, PayoutTrigger.LOSE_SIGHT, word)
         return None
     attempt_id = AttemptId(tx.new_id("att"))
     attempt = Attempt(
         id=attempt_id,
         payout_id=payout_id,
         attempt_no=len(earlier) + 1,
-        request_id=attempt_id,
+        request_id=payout_id,  # the same for every attempt: the bank takes it once, whatever an answer seemed to say
         opened_at=tx.now,
         request_body=None,
         signature=None,

@@ -33,6 +33,11 @@ class Safeguarding:
         return None if self.resource_minor is None else max(self.requirement_minor - self.resource_minor, 0)
 
     @property
+    def book_shortfall_minor(self) -> int:
+        """What the book alone says is short, before any bank has spoken: nobody needs to wait for a statement."""
+        return max(self.requirement_minor - self.book_minor, 0)
+
+    @property
     def excess_minor(self) -> int | None:
         """What is not customers' and should be withdrawn."""
         return None if self.resource_minor is None else max(self.resource_minor - self.requirement_minor, 0)

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from ledger.core.ids import PartyId, ProgrammeId
 from ledger.core.orders import OnboardOrder, Role
-from ledger.store.rows import Page, insert_rows, page_of
+from ledger.store.rows import Page, insert_rows, page_of, update_rows
 from ledger.store.schema import parties
 from ledger.store.tx import Tx
 
@@ -59,6 +59,17 @@ def programme_parties(tx: Tx, programme_id: ProgrammeId, page: Page) -> list[Par
     """A page of a programme's parties, oldest first."""
     query = sa.select(*_COLUMNS).where(parties.c.programme_id == programme_id)
     return [_party(row) for row in tx.rows(page_of(query, parties, page))]
+
+
+def active_parties(tx: Tx, programme_id: ProgrammeId, page: Page) -> list[Party]:
+    """A page of a programme's active parties, oldest first."""
+    query = sa.select(*_COLUMNS).where(parties.c.programme_id == programme_id, parties.c.status == "active")
+    return [_party(row) for row in tx.rows(page_of(query, parties, page))]
+
+
+def hold_parties(tx: Tx, ids: Collection[PartyId]) -> None:
+    """Marks parties as held until a person has decided."""
+    update_rows(tx, parties, ["id"], [{"id": party_id, "status": "held"} for party_id in ids])
 
 
 def _party(row: sa.RowMapping) -> Party:

@@ -319,7 +319,7 @@ CREATE TABLE attempts (
     id uuid PRIMARY KEY,
     payout_id uuid NOT NULL REFERENCES payouts,
     attempt_no smallint NOT NULL CHECK (attempt_no > 0),
-    request_id text NOT NULL UNIQUE,
+    request_id text NOT NULL,
     opened_at timestamptz NOT NULL,
     request_body bytea,
     signature text,
@@ -499,10 +499,31 @@ BEGIN
     ) THEN
         RAISE EXCEPTION 'a leg must be one debit and one credit of one amount' USING ERRCODE = 'check_violation';
     END IF;
+    IF EXISTS (
+        SELECT FROM added JOIN transfers ON transfers.id = added.transfer_id
+        WHERE transfers.xid <> pg_current_xact_id()
+    ) THEN
+        RAISE EXCEPTION 'a transfer takes no entries after its own transaction' USING ERRCODE = 'check_violation';
+    END IF;
     RETURN NULL;
 END $$;
 CREATE TRIGGER entries_balance AFTER INSERT ON entries REFERENCING NEW TABLE AS added
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_unbalanced();
+
+-- What was sent, and what became of it, is said once.
+CREATE FUNCTION refuse_second_word() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF OLD.outcome IS NOT NULL AND NEW.outcome IS DISTINCT FROM OLD.outcome THEN
+        RAISE EXCEPTION 'attempt % ended as %', OLD.id, OLD.outcome USING ERRCODE = 'restrict_violation';
+    END IF;
+    IF OLD.request_body IS NOT NULL AND (NEW.request_body, NEW.signature, NEW.sent_at)
+        IS DISTINCT FROM (OLD.request_body, OLD.signature, OLD.sent_at) THEN
+        RAISE EXCEPTION 'attempt % was signed', OLD.id USING ERRCODE = 'restrict_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER attempts_say_it_once BEFORE UPDATE ON attempts
+    FOR EACH ROW EXECUTE FUNCTION refuse_second_word();
 
 -- What the enclave may look at before it signs ------------------------------------------------------------------
 

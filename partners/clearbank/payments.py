@@ -72,12 +72,14 @@ def interpret(answer: Answer) -> Outcome:
     match answer.status:
         case 202:
             return _receipt(answer.body)
-        case 400 | 403 | 404 | 422:
+        case 400 | 422:
             return _refusal(answer)
+        case 401 | 403 | 404 | 429:
+            # Turned away at the door, by the bank or by something before it. Asking again is safe because the
+            # request id stays the same: an order that got in after all is answered with 409.
+            return NotSent(f"turned away with status {answer.status}")
         case 409:
             return Unknown("duplicate request id: the bank has it already")
-        case 429:
-            return NotSent("the bank's rate limit turned the request away")
         case _:
             return Unknown(f"the bank answered with status {answer.status}")
 

@@ -227,11 +227,11 @@ def test_currency_that_does_not_exist_is_refused(scene: Scene, endpoint: str, cu
 
 
 @pytest.mark.parametrize("endpoint", ["payout", "sweep"])
-def test_currency_that_the_rail_does_not_carry_is_refused(scene: Scene, endpoint: str) -> None:
+def test_currency_that_is_not_the_programmes_is_refused(scene: Scene, endpoint: str) -> None:
     with scene.shop.at.nothing_changes():
         answer = scene.shop.api.post(scene.path(endpoint), scene.body(endpoint) | {"currency": "USD"})
 
-    refused(answer, 422, "rail_unknown", "rail")
+    refused(answer, 422, "currency_differs", "currency")
 
 
 # --- carts that do not add up -------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Parties come in through the gate, with an account, or are held without one."""
 
+from tests.api.promises import keep_promises
 from tests.api.talk import refused
 from tests.api.world import HOTEL_IBAN, LISTED, Shop
 
@@ -115,3 +116,25 @@ def test_parties_come_page_by_page(shop: Shop) -> None:
         after = f"&after={seen[-1]}"
 
     assert seen == [shop.ana["id"], shop.hotel["id"], shop.lea["id"]]
+
+
+def test_a_new_list_holds_at_once_who_is_on_it(shop: Shop) -> None:
+    """Instant payments are not screened one by one, so customers are screened when a list changes."""
+    listed = f'entry,name\nE-1,"{shop.hotel["name"]}"\n'
+    body = {"name": "eu-list", "legal_basis": "eu_tfs", "csv": listed}
+
+    shop.api.make("/v1/sanctions-lists", body)
+    keep_promises(shop.at.parts)
+
+    shown = {party["reference"]: party["status"] for party in shop.api.read("/v1/parties")["data"]}
+    assert shown[shop.hotel["reference"]] == "held"
+    assert shown[shop.ana["reference"]] == "active"
+    order = {
+        "party_id": shop.hotel["id"],
+        "reference": "instant",
+        "amount_minor": 1,
+        "currency": "EUR",
+        "rail": "SCT_INST",
+        "remittance": "Payout",
+    }
+    refused(shop.api.post("/v1/payouts", order), 403, "held_for_review")

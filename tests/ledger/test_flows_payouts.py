@@ -19,7 +19,7 @@ from ledger.flows.payouts import News
 from ledger.store.events import events_of
 from ledger.store.payouts import Attempt, Payout, attempts_of, open_attempts, read_payouts
 from ledger.store.tx import Tx
-from tests.conftest import MONDAY_MORNING, OpenTx
+from tests.conftest import MONDAY_MORNING, Database, OpenTx
 from tests.ledger.world import (
     World,
     asker,
@@ -139,7 +139,7 @@ def test_a_payout_is_submitted_accepted_settled_and_returned(
 ) -> None:
     with open_tx(TUESDAY) as tx:
         attempt = submit(tx, ordered)
-        assert (attempt.attempt_no, attempt.outcome, attempt.request_id) == (1, None, attempt.id)
+        assert (attempt.attempt_no, attempt.outcome, attempt.request_id) == (1, None, ordered.id)
         assert payouts.keep_signed(tx, attempt, body=b"{}", signature="s")
     with open_tx(TUESDAY + timedelta(seconds=1)) as tx:
         conclude(tx, attempt, PayoutTrigger.ACCEPT)
@@ -269,6 +269,54 @@ def test_not_sent_after_all_counts_as_unknown_once_the_bank_has_spoken_of_it(
         assert [item.outcome for item in attempts_of(tx, [ordered.id])[ordered.id]] == ["unknown"]
         assert payouts.submit(tx, ordered.id) is None
         assert posted(tx, world) == SETTLED
+
+
+@pytest.mark.parametrize("trigger", [PayoutTrigger.ACCEPT, PayoutTrigger.SETTLE, PayoutTrigger.REJECT])
+def test_a_payout_that_the_bank_knows_of_is_not_sent_again(
+    open_tx: OpenTx, world: World, ordered: Payout, submitted: Attempt, trigger: PayoutTrigger
+) -> None:
+    """Something between us and the bank turned us away after the bank had taken the order."""
+    with open_tx(TUESDAY) as tx:
+        conclude(tx, submitted, PayoutTrigger.NOT_SENT, "turned away with status 429")
+        learn(tx, ordered, trigger)
+
+        assert state_of(tx, ordered) in {PayoutState.ACCEPTED, PayoutState.SETTLED, PayoutState.REJECTED}
+        assert payouts.submit(tx, ordered.id) is None
+
+
+def test_every_attempt_has_the_same_request_id_so_that_the_bank_takes_one(
+    open_tx: OpenTx, ordered: Payout, submitted: Attempt
+) -> None:
+    with open_tx(TUESDAY) as tx:
+        conclude(tx, submitted, PayoutTrigger.NOT_SENT, "turned away with status 403")
+
+        assert submit(tx, ordered).request_id == submitted.request_id == ordered.id
+
+
+def test_a_payout_that_was_turned_away_too_often_waits_for_a_person(
+    open_tx: OpenTx, world: World, ordered: Payout, submitted: Attempt
+) -> None:
+    with open_tx(TUESDAY) as tx:
+        conclude(tx, submitted, PayoutTrigger.NOT_SENT, "connection refused")
+        for _ in range(payouts.ATTEMPTS_MAX - 1):
+            conclude(tx, submit(tx, ordered), PayoutTrigger.NOT_SENT, "connection refused")
+
+        assert payouts.submit(tx, ordered.id) is None
+
+        assert state_of(tx, ordered) is PayoutState.UNKNOWN
+        assert posted(tx, world) == IN_FLIGHT
+
+
+def test_what_was_sent_and_what_became_of_it_is_said_once(
+    database: Database, open_tx: OpenTx, submitted: Attempt
+) -> None:
+    with open_tx(TUESDAY) as tx:
+        payouts.keep_signed(tx, submitted, body=b"{}", signature="s")
+        conclude(tx, submitted, PayoutTrigger.ACCEPT)
+
+    for change in ("outcome = 'not_sent'", "request_body = 'other'", "signature = 'other'"):
+        with pytest.raises(sa.exc.DBAPIError, match="attempt"), database.app_engine.begin() as connection:
+            connection.execute(sa.text(f"UPDATE attempts SET {change}"))
 
 
 # Never twice ------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import pytest
 
 from api.embedded import EmbeddedPostgres
 from api.settings import DatabaseUrls
-from api.stack import Stack
+from api.stack import Stack, StackFailed, lock_home
 
 pytestmark = pytest.mark.story
 
@@ -27,3 +27,10 @@ def test_a_database_url_replaces_the_embedded_server(postgres: EmbeddedPostgres,
     assert answer.json() == {"status": "ok"}
     assert not (tmp_path / "home" / "postgres").exists()
     assert postgres.running()
+
+
+def test_a_second_launcher_leaves_the_first_alone(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    with lock_home(home), pytest.raises(StackFailed, match="already running"):
+        Stack(home).start()
