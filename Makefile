@@ -23,7 +23,7 @@ serve:
 	@.venv/bin/tallystick serve
 
 test:
-	@bin/setup softhsm2 hledger
+	@bin/setup softhsm2 hledger curl openssl
 	@echo 'one part alone: make test TEST=tests/ledger   one test: make test TEST=tests/ledger/test_split.py'
 	@.venv/bin/python -m pytest -n 2 --dist loadfile $(TEST)
 
