@@ -34,7 +34,10 @@ def unpacked(shop: Shop, export: Json, into: Path) -> Path:
     assert (answer.status_code, answer.headers["content-type"]) == (200, "application/x-tar")
     with tarfile.open(fileobj=io.BytesIO(answer.content)) as archive:
         assert all(member.isfile() and "/" not in member.name for member in archive)
-        archive.extractall(into, filter="data")
+        for member in archive:
+            content = archive.extractfile(member)
+            assert content is not None
+            (into / member.name).write_bytes(content.read())
     return into
 
 
