@@ -24,7 +24,7 @@ serve:
 
 test:
 	@bin/setup softhsm2 hledger curl openssl
-	@echo 'one part alone: make test TEST=tests/ledger   one test: make test TEST=tests/ledger/test_split.py'
+	@echo 'one part alone: make test TEST=tests/ledger   one test: make test TEST=tests/ledger/test_money.py'
 	@.venv/bin/python -m pytest -n 2 --dist loadfile $(TEST)
 
 check:
