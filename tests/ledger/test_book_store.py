@@ -350,6 +350,18 @@ def test_balanced_legs_are_taken_so_the_refusals_above_have_one_cause(open_tx: O
         assert len(read_posted(tx, {bank.ask.xfr("by hand")})) == 1
 
 
+def test_a_transfer_takes_no_entries_after_its_own_transaction(open_tx: OpenTx, bank: Bank) -> None:
+    with open_tx() as tx:
+        insert_by_hand(tx, bank, entry(bank, bank.safe, DEBIT), entry(bank, bank.ana, CREDIT))
+
+    late = [
+        replace(entry(bank, place, side, leg=2), version=2)
+        for place, side in ((bank.safe, DEBIT), (bank.ana, CREDIT))
+    ]
+    with pytest.raises(sa.exc.IntegrityError, match="after its own transaction"), open_tx() as tx:
+        insert_entries(tx, late)
+
+
 def test_a_taken_version_is_a_key_violation(open_tx: OpenTx, bank: Bank) -> None:
     with open_tx() as tx:
         bank.fund(tx, 10)
