@@ -163,7 +163,8 @@ def order_fault(bank: Bank, call: Call) -> Reply:
 
     `lost_answer`, `held_answer`, `error_500_after` and `refuse_500` strike requests: orders to pay, or any
     path that begins as the match says. A held answer never comes, but its webhooks do; the connection stays
-    open until the caller goes away. `reject` strikes an order when it is taken up. The others strike webhooks,
+    open until the caller goes away. `turned_away_after` strikes alike: the order is taken, and something on the
+    way back answers 429. `reject` strikes an order when it is taken up. The others strike webhooks,
     each counted: one order causes several, and `webhookType` picks among them; `bad_signature` counts
     attempts to deliver.
     """

@@ -12,7 +12,13 @@ WEBHOOK_FAULTS = frozenset(
     {FaultKind.LOST_WEBHOOK, FaultKind.DUPLICATE_WEBHOOK, FaultKind.WRONG_AMOUNT, FaultKind.BAD_SIGNATURE}
 )
 REQUEST_FAULTS = frozenset(
-    {FaultKind.LOST_ANSWER, FaultKind.HELD_ANSWER, FaultKind.ERROR_500_AFTER, FaultKind.REFUSE_500}
+    {
+        FaultKind.LOST_ANSWER,
+        FaultKind.HELD_ANSWER,
+        FaultKind.ERROR_500_AFTER,
+        FaultKind.TURNED_AWAY_AFTER,
+        FaultKind.REFUSE_500,
+    }
 )
 
 Text = Annotated[str, Field(min_length=1, max_length=10_000)]

@@ -149,17 +149,20 @@ def _answer(bank: Bank, call: Call, handler: Handler) -> Reply:
         if answer_is_lost and reply.payment_id is not None:
             payments.silence(tx, reply.payment_id)
         answer_is_held = faults.take(tx, FaultKind.HELD_ANSWER, facts) is not None
+        answers_429 = faults.take(tx, FaultKind.TURNED_AWAY_AFTER, facts) is not None
         answers_500 = faults.take(tx, FaultKind.ERROR_500_AFTER, facts) is not None
     # What was asked is done and durable from here on; only the answer can still go wrong.
     if answer_is_lost:
         raise ConnectionLostError
     if answer_is_held:
         raise AnswerHeldError
-    return _internal_error() if answers_500 else reply
+    if answers_429:
+        return _problem(429)
+    return _problem(500) if answers_500 else reply
 
 
-def _internal_error() -> Reply:
-    return Reply(500, RequestRefusedError(500, STATUS_TITLES[500]).problem())
+def _problem(status: int) -> Reply:
+    return Reply(status, RequestRefusedError(status, STATUS_TITLES[status]).problem())
 
 
 def _identify(bank: Bank, call: Call) -> None:

@@ -70,6 +70,7 @@ class FaultKind(StrEnum):
     LOST_ANSWER = "lost_answer"
     HELD_ANSWER = "held_answer"
     ERROR_500_AFTER = "error_500_after"
+    TURNED_AWAY_AFTER = "turned_away_after"
     REFUSE_500 = "refuse_500"
     REJECT = "reject"
     LOST_WEBHOOK = "lost_webhook"

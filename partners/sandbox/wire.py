@@ -11,7 +11,12 @@ from pydantic import BaseModel, ValidationError
 Json: TypeAlias = "Mapping[str, Json] | Sequence[Json] | str | int | Decimal | None"
 Body = TypeVar("Body", bound=BaseModel)
 
-STATUS_TITLES = {404: "Not Found", 405: "Method Not Allowed", 500: "Internal Server Error"}
+STATUS_TITLES = {
+    404: "Not Found",
+    405: "Method Not Allowed",
+    429: "Too Many Requests",
+    500: "Internal Server Error",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,3 +107,25 @@ def test_an_explicit_rejection_gives_the_money_back(installation: Installation) 
 
     installation.payout_in(payout["id"], "rejected")
     assert installation.posted_minor(installation.merchant) == before_minor
+
+
+@pytest.mark.parametrize("webhooks", ["arrive", "are lost"])
+def test_an_order_that_was_turned_away_after_it_was_taken_is_paid_once(
+    installation: Installation, webhooks: str
+) -> None:
+    before_minor = installation.posted_minor(installation.merchant)
+    installation.fault("turned_away_after")
+    if webhooks == "are lost":
+        for kind in ("Sepa.Instant.Outbound.Payment.Created", "Sepa.Instant.Outbound.Payment.Settled"):
+            installation.fault("lost_webhook", webhookType=kind)
+
+    payout = order(installation, f"turned-away-{webhooks.replace(' ', '-')}")
+
+    settled = installation.payout_in(payout["id"], "settled")
+    (received,) = installation.orders_at_the_bank(payout["end_to_end_id"])
+    assert received["requestIds"] == [payout["id"]]
+    if webhooks == "are lost":
+        # Asked again under the same request id, which the bank refuses as taken; then found by an enquiry.
+        assert [attempt["outcome"] for attempt in settled["attempts"]] == ["not_sent", "unknown"]
+        assert received["repeats"] == 1
+    assert installation.posted_minor(installation.merchant) == before_minor - 100
