@@ -56,7 +56,7 @@ class EmbeddedPostgres:
             self._initialise()
         if self.running():
             return
-        self._port_file.write_text(str(_free_port()))
+        self._port_file.write_text(str(free_port()))
         options = f"-p {self._port_file.read_text()}"
         log = self.data / "server.log"
         self._run(
@@ -183,7 +183,8 @@ def _as_nobody_under_root() -> list[str]:
     return ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", *capability]
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port on loopback that nobody listened on a moment ago."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -42,6 +42,7 @@ from partners.contract import (
     PayoutReturned,
     StatementReady,
 )
+from partners.host.bank import BankHost
 
 OVERDUE_MAX = 200
 RESCREEN_PAGE = 200
@@ -72,13 +73,13 @@ class Jobs:
         """Sends a payout that waits; says nothing to a bank that may already have it."""
         bank = self._bank_of(payout_id)
         if bank is not None:
-            self.parts.banks[bank].send(payout_id)
+            bank.send(payout_id)
 
     def enquire(self, payout_id: PayoutId, enquiry: int) -> None:
         """Asks the bank what became of a payout, and promises to ask again while the bank cannot say."""
         bank = self._bank_of(payout_id)
-        if bank is not None and not self.parts.banks[bank].enquire(payout_id):
-            self.parts.banks[bank].promise_enquiry(payout_id, enquiry)
+        if bank is not None and not bank.enquire(payout_id):
+            bank.promise_enquiry(payout_id, enquiry)
 
     def chase(self) -> None:
         """Takes up what no job carries any more: payouts that wait, whose end nobody knows, notices not yet heeded."""
@@ -92,16 +93,17 @@ class Jobs:
         for payout in unsure:
             bank = self._bank_of(payout.id)
             if bank is not None:
-                self.parts.banks[bank].enquire(payout.id)
+                bank.enquire(payout.id)
         for notice_id in unheeded:
             self.process_notice(notice_id)
 
-    def _bank_of(self, payout_id: PayoutId) -> str | None:
+    def _bank_of(self, payout_id: PayoutId) -> BankHost | None:
         with self.parts.transactions() as tx:
             found = payouts.find(tx, payout_id)
             if found is None:
                 return None
-            return read_programmes(tx, [found.programme_id])[found.programme_id].bank_connection
+            programme = read_programmes(tx, [found.programme_id])[found.programme_id]
+        return self.parts.banks[programme.bank_connection]
 
     # --- what banks tell us ----------------------------------------------------------------------------------
 

@@ -61,6 +61,12 @@ class Ask:
     use: KeyUse
     payload: Any
 
+    @property
+    def programme(self) -> ProgrammeId:
+        """The programme that asks, of an endpoint that only programmes' clients reach."""
+        assert self.programme_id is not None, "the endpoint asked for the caller's programme"
+        return self.programme_id
+
 
 Work = Callable[[Tx, Sequence[Ask]], Sequence[Reply]]
 

@@ -10,7 +10,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -22,7 +21,7 @@ from typing import IO
 import httpx
 
 from api.database import migrate
-from api.embedded import EmbeddedPostgres
+from api.embedded import EmbeddedPostgres, free_port
 from api.operator import make_operator
 from api.parts import build_parts
 from api.settings import FILE, DatabaseUrls, read_settings
@@ -77,7 +76,7 @@ class Stack:
         self.home.mkdir(parents=True, exist_ok=True)
         self._lock = lock_home(self.home)
         stop_leftovers(self.home)
-        self.api_port = self.api_port or _free_port()
+        self.api_port = self.api_port or free_port()
         try:
             self._start_database()
             self._start_enclave()
@@ -336,10 +335,3 @@ def _secret_file(path: Path) -> Path:
         path.touch(mode=0o600)
         path.write_text(secrets.token_urlsafe(32))
     return path
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port

@@ -41,8 +41,8 @@ class CheckoutHandlers:
     def create(self, tx: Tx, asks: Sequence[Ask]) -> list[Reply]:
         """Authorises carts; one whose payer must authenticate first is kept, and answered with its challenge."""
         parties = _parties_of(tx, [ask.payload[0] for ask in asks])
-        programmes = read_programmes(tx, {_programme(ask) for ask in asks})
-        made = [_cart(tx, ask, programmes[_programme(ask)], parties) for ask in asks]
+        programmes = read_programmes(tx, {ask.programme for ask in asks})
+        made = [_cart(tx, ask, programmes[ask.programme], parties) for ask in asks]
         orders = [item for item in made if isinstance(item, CheckoutOrder)]
         replies = self._screen_and_authorise(tx, orders)
         return [
@@ -72,7 +72,7 @@ class CheckoutHandlers:
         orders = [
             CaptureOrder(
                 capture_id=tx.new_id("cap"),
-                programme_id=_programme(ask),
+                programme_id=ask.programme,
                 checkout_id=CheckoutId(ask.payload[1]),
                 lines=tuple(
                     LineAmount(line=line.id, amount_minor=line.amount_minor, final=line.final)
@@ -88,7 +88,7 @@ class CheckoutHandlers:
         orders = [
             RefundOrder(
                 refund_id=RefundId(tx.new_id("rfd")),
-                programme_id=_programme(ask),
+                programme_id=ask.programme,
                 checkout_id=CheckoutId(ask.payload[1]),
                 lines=tuple(
                     LineAmount(line=line.id, amount_minor=line.amount_minor) for line in ask.payload[0].lines
@@ -321,8 +321,3 @@ def _shown(order: CheckoutOrder, state: str) -> present.Json:
         "state": state,
         "expires_at": present.moment(order.expires_at),
     }
-
-
-def _programme(ask: Ask) -> ProgrammeId:
-    assert ask.programme_id is not None, "the endpoint asked for the caller's programme"
-    return ask.programme_id

@@ -51,7 +51,7 @@ def _request_day(tx: Tx, ask: Ask) -> Reply:
     day = ask.payload[0].day
     if day_ends_at(day) > tx.now:
         return Reply.declined(Problem(409, "day_not_over", "The bank's day is not over yet."))
-    wish = wish_for_statement(tx, _programme(ask), day)
+    wish = wish_for_statement(tx, ask.programme, day)
     if wish.state == "failed":
         settle_statement_request(tx, wish.id, state="requested", detail="")
         promise(tx, "ask_statement", statement_request_id=wish.id)
@@ -60,16 +60,11 @@ def _request_day(tx: Tx, ask: Ask) -> Reply:
 
 
 def _request_export(tx: Tx, ask: Ask) -> Reply:
-    export = insert_export(tx, _programme(ask))
+    export = insert_export(tx, ask.programme)
     promise(tx, "make_export", programme_id=export.programme_id, export_id=export.id)
     return Reply(202, {"id": export.id, "state": export.state.value})
 
 
 def _reconcile(tx: Tx, ask: Ask) -> Reply:
-    reconcile(tx, _programme(ask))
-    return Reply(201, present.reconciliation(reconciliation(tx, _programme(ask))))
-
-
-def _programme(ask: Ask) -> ProgrammeId:
-    assert ask.programme_id is not None, "the endpoint asked for the caller's programme"
-    return ask.programme_id
+    reconcile(tx, ask.programme)
+    return Reply(201, present.reconciliation(reconciliation(tx, ask.programme)))

@@ -48,11 +48,10 @@ class PartyHandlers:
 
 def _order(tx: Tx, ask: Ask) -> OnboardOrder:
     (body,) = ask.payload
-    assert ask.programme_id is not None, "the endpoint asked for the caller's programme"
     payout_name = body.payout_name or (body.name if body.payout_iban else None)
     return OnboardOrder(
         party_id=PartyId(tx.new_id("pty")),
-        programme_id=ask.programme_id,
+        programme_id=ask.programme,
         role=body.role,
         name=body.name,
         reference=body.reference,
@@ -128,7 +127,7 @@ def load_lists(tx: Tx, asks: Sequence[Ask]) -> list[Reply]:
 
 def _load_one(tx: Tx, ask: Ask) -> Reply:
     (body,) = ask.payload
-    programme_id = ProgrammeId(ask.programme_id or "")
+    programme_id = ask.programme
     try:
         entries = parse_list(body.csv)
         loaded = load_list(tx, programme_id, name=body.name, legal_basis=body.legal_basis, entries=entries)
@@ -152,7 +151,7 @@ def enrol(tx: Tx, asks: Sequence[Ask]) -> list[Reply]:
 
 def _enrol_one(tx: Tx, ask: Ask) -> Reply:
     body, party_id = ask.payload
-    programme_id = ProgrammeId(ask.programme_id or "")
+    programme_id = ask.programme
     party = read_parties(tx, [party_id]).get(party_id) if is_id("pty", party_id) else None
     if party is None or party.programme_id != programme_id:
         return Reply.declined(not_found("party"))

@@ -11,7 +11,7 @@ from compliance.gate import Gate
 from ledger.core.chart import Code
 from ledger.core.clearance import Cleared, Held
 from ledger.core.declined import Declined
-from ledger.core.ids import AccountId, PartyId, PayoutId, ProgrammeId
+from ledger.core.ids import AccountId, PartyId, PayoutId
 from ledger.core.orders import PayoutOrder, SweepOrder
 from ledger.flows import payouts
 from ledger.store.accounts import party_accounts, shared_accounts
@@ -39,19 +39,19 @@ class PayoutHandlers:
         bodies: list[PayoutBody] = [ask.payload[0] for ask in asks]
         parties = read_parties(tx, {PartyId(body.party_id) for body in bodies})
         accounts = party_accounts(tx, parties)
-        programmes = read_programmes(tx, {_programme(ask) for ask in asks})
+        programmes = read_programmes(tx, {ask.programme for ask in asks})
         made = [
-            self._payout(tx, body, programmes[_programme(ask)], parties.get(PartyId(body.party_id)), accounts)
+            self._payout(tx, body, programmes[ask.programme], parties.get(PartyId(body.party_id)), accounts)
             for ask, body in zip(asks, bodies, strict=True)
         ]
         return self._carry_out(tx, made)
 
     def sweep(self, tx: Tx, asks: Sequence[Ask]) -> list[Reply]:
         """Orders sweeps of the programme's own money into its operating account."""
-        programmes = read_programmes(tx, {_programme(ask) for ask in asks})
+        programmes = read_programmes(tx, {ask.programme for ask in asks})
         accounts = shared_accounts(tx, programmes, Code.SAFEGUARDING)
         made = [
-            self._sweep(tx, ask.payload[0], programmes[_programme(ask)], accounts[_programme(ask)])
+            self._sweep(tx, ask.payload[0], programmes[ask.programme], accounts[ask.programme])
             for ask in asks
         ]
         return self._carry_out(tx, made)
@@ -149,8 +149,3 @@ def _reply(answer: Payout | Declined) -> Reply:
     if isinstance(answer, Declined):
         return Reply.declined(from_declined(answer))
     return Reply(202, present.payout(answer, [], []))
-
-
-def _programme(ask: Ask) -> ProgrammeId:
-    assert ask.programme_id is not None, "the endpoint asked for the caller's programme"
-    return ask.programme_id

@@ -11,7 +11,7 @@ from ledger.core.cart import CartLine, Checkout, CheckoutState, Step
 from ledger.core.ids import CheckoutId, ProgrammeId, TransferId
 from ledger.core.money import Split, SplitTo
 from ledger.core.orders import CheckoutOrder, Line
-from ledger.store.rows import insert_rows, update_rows
+from ledger.store.rows import insert_rows, taken, update_rows
 from ledger.store.schema import checkout_lines, checkouts, line_steps
 from ledger.store.tx import Tx
 
@@ -90,11 +90,7 @@ def read_checkouts(tx: Tx, ids: Collection[CheckoutId]) -> dict[CheckoutId, Chec
 
 def references_taken(tx: Tx, references: Collection[tuple[ProgrammeId, str]]) -> set[tuple[ProgrammeId, str]]:
     """Which of these references are in use."""
-    query = sa.select(checkouts.c.programme_id, checkouts.c.reference).where(
-        checkouts.c.reference.in_(sorted({reference for _, reference in references}))
-    )
-    found = {(row["programme_id"], row["reference"]) for row in tx.rows(query)}
-    return found & set(references)
+    return taken(tx, checkouts, references)
 
 
 def save_authorised(tx: Tx, held: Mapping[CheckoutId, TransferId]) -> None:

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from ledger.core.ids import PartyId, ProgrammeId
 from ledger.core.orders import OnboardOrder, Role
-from ledger.store.rows import Page, insert_rows, page_of, update_rows
+from ledger.store.rows import Page, insert_rows, page_of, taken, update_rows
 from ledger.store.schema import parties
 from ledger.store.tx import Tx
 
@@ -48,11 +48,7 @@ def read_parties(tx: Tx, ids: Collection[PartyId]) -> dict[PartyId, Party]:
 
 def references_taken(tx: Tx, references: Collection[tuple[ProgrammeId, str]]) -> set[tuple[ProgrammeId, str]]:
     """Which of these references are in use."""
-    query = sa.select(parties.c.programme_id, parties.c.reference).where(
-        parties.c.reference.in_(sorted({reference for _, reference in references}))
-    )
-    found = {(row["programme_id"], row["reference"]) for row in tx.rows(query)}
-    return found & set(references)
+    return taken(tx, parties, references)
 
 
 def programme_parties(tx: Tx, programme_id: ProgrammeId, page: Page) -> list[Party]:

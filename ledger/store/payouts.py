@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from ledger.core.ids import AccountId, AttemptId, ClearanceId, PartyId, PayoutId, ProgrammeId, TransferId
 from ledger.core.payout import PayoutState
-from ledger.store.rows import Page, insert_rows, page_of, update_rows
+from ledger.store.rows import Page, insert_rows, page_of, taken, update_rows
 from ledger.store.schema import attempts, payouts
 from ledger.store.tx import Tx
 
@@ -89,11 +89,7 @@ def lock_payouts_by_reference(tx: Tx, end_to_end_ids: Collection[str]) -> dict[s
 
 def references_taken(tx: Tx, references: Collection[tuple[ProgrammeId, str]]) -> set[tuple[ProgrammeId, str]]:
     """Which of these references are in use."""
-    query = sa.select(payouts.c.programme_id, payouts.c.reference).where(
-        payouts.c.reference.in_(sorted({reference for _, reference in references}))
-    )
-    found = {(row["programme_id"], row["reference"]) for row in tx.rows(query)}
-    return found & set(references)
+    return taken(tx, payouts, references)
 
 
 def programme_payouts(tx: Tx, programme_id: ProgrammeId, page: Page) -> list[Payout]:

@@ -1,7 +1,7 @@
 """Many rows in one statement: arrays go over once, `unnest` makes rows of them."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
+from ledger.core.ids import ProgrammeId
 from ledger.store.tx import Tx
 
 
@@ -51,6 +52,17 @@ def page_of(query: sa.Select[Any], table: sa.Table, page: Page, *, order: str = 
         place = sa.select(table.c[order], table.c.id).where(table.c.id == page.after)
         query = query.where(sa.tuple_(table.c[order], table.c.id) > place.scalar_subquery())
     return query.order_by(table.c[order], table.c.id).limit(page.limit)
+
+
+def taken(
+    tx: Tx, table: sa.Table, references: Collection[tuple[ProgrammeId, str]]
+) -> set[tuple[ProgrammeId, str]]:
+    """Which references are in use among the rows of a table whose references are unique in their programme."""
+    query = sa.select(table.c.programme_id, table.c.reference).where(
+        table.c.reference.in_(sorted({reference for _, reference in references}))
+    )
+    found = {(row["programme_id"], row["reference"]) for row in tx.rows(query)}
+    return found & set(references)
 
 
 def _source(table: sa.Table, names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> sa.Subquery:
