@@ -7,6 +7,7 @@ inside a transaction.
 import logging
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 from api.handlers.deposits import credit_arrivals
@@ -88,14 +89,19 @@ class Jobs:
             waiting += left_behind(tx, before=tx.now - LEFT_BEHIND, limit=OVERDUE_MAX)
             unsure = payouts_in(tx, {PayoutState.UNKNOWN, PayoutState.ACCEPTED}, limit=OVERDUE_MAX)
             unheeded = unprocessed_webhooks(tx, limit=OVERDUE_MAX)
-        for payout in waiting:
-            self.send_payout(payout.id)
-        for payout in unsure:
-            bank = self._bank_of(payout.id)
-            if bank is not None:
-                bank.enquire(payout.id)
-        for notice_id in unheeded:
-            self.process_notice(notice_id)
+        left_undone = [partial(self.send_payout, payout.id) for payout in waiting]
+        left_undone += [partial(self._enquire_once, payout.id) for payout in unsure]
+        left_undone += [partial(self.process_notice, notice_id) for notice_id in unheeded]
+        for take_up in left_undone:
+            try:
+                take_up()
+            except Exception as error:  # noqa: BLE001 - one that cannot be taken up must not keep the others back
+                _log.warning("chase.failed job=%s error=%s", take_up.func.__name__, type(error).__name__)
+
+    def _enquire_once(self, payout_id: PayoutId) -> None:
+        bank = self._bank_of(payout_id)
+        if bank is not None:
+            bank.enquire(payout_id)
 
     def _bank_of(self, payout_id: PayoutId) -> BankHost | None:
         with self.parts.transactions() as tx:

@@ -227,3 +227,22 @@ def test_money_for_one_programme_is_none_of_anothers(shop: Shop) -> None:
 
     assert other.api.read("/v1/deposits")["data"] == []
     assert shop.balance(shop.ana) == 50_700
+
+
+def test_chase_takes_up_what_no_job_carries_past_what_cannot_be_taken_up(shop: Shop) -> None:
+    open_shop(shop.at)  # with two programmes at the bank, nobody can say whose money a stranger's is
+    arrived = arrival(shop)
+    stranger = shop.at.bank.open_account("GeneralSegregated", "nobody's")
+    shop.at.deliver(
+        shop.at.bank.pay_in(stranger.iban, 900)
+    )  # which no programme knows: it fails whenever it is tried
+    shop.at.deliver(arrived)
+    with shop.at.parts.engine.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM procrastinate_jobs")
+    before = len(shop.api.read("/v1/deposits")["data"])
+
+    Jobs(shop.at.parts).chase()
+
+    deposits = shop.api.read("/v1/deposits")["data"]
+    assert len(deposits) == before + 1
+    assert deposits[-1]["state"] == "credited"
