@@ -1,75 +1,174 @@
-"""The one door that posts. Reads once, has `decide` decide, writes once; whatever the size of the batch.
+"""The one door that posts. Reads once, has `Deciding` decide, writes once; whatever the size of the batch.
 
 May not commit, call a network or look at a clock: the transaction brings its own `now`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from itertools import chain
 
-from ledger.core.commands import BATCH_MAX, Capture, Command, Hold, Post, Release, Result, Reverse
-from ledger.core.decide import Book, Decision, HoldState, Posted, decide
-from ledger.core.errors import InvalidValue
+from ledger.core.account import StepRecord
+from ledger.core.clearance import Clearance
+from ledger.core.commands import (
+    BATCH_MAX,
+    Capture,
+    Close,
+    Command,
+    Exists,
+    Expire,
+    Freeze,
+    Hold,
+    Increase,
+    Open,
+    Post,
+    Release,
+    Result,
+    Reverse,
+    Unfreeze,
+)
+from ledger.core.decide import Changes, Deciding
+from ledger.core.errors import ClearanceSpent, InvalidValue
 from ledger.core.ids import AccountId
-from ledger.store.accounts import lock_accounts, save_accounts
+from ledger.core.view import Book, Posted, Recorded
+from ledger.store.accounts import draw_numbers, insert_accounts, lock_accounts, save_accounts, taken_places
+from ledger.store.clearances import redeem
+from ledger.store.known import known_transfers
+from ledger.store.periods import share_calendars
 from ledger.store.postings import (
-    insert_entries,
+    insert_holds,
+    insert_steps,
     insert_transfers,
-    known_transfers,
     read_holds,
     read_posted,
     save_holds,
+    writing_legs,
 )
 from ledger.store.tx import Tx
+from ledger.store.units import unit_codes
+
+Group = Sequence[Command]
+PIECE = 1024
+"""How many groups are decided before the first of them goes to the server."""
 
 
-def post(tx: Tx, groups: Sequence[Sequence[Command]]) -> tuple[tuple[Result, ...], ...]:
+def post(
+    tx: Tx, groups: Sequence[Group], clearances: Collection[Clearance] = ()
+) -> tuple[tuple[Result, ...], ...]:
     """Carries out groups of commands; each group is all-or-nothing, and each command gets its result.
 
-    Raises: InvalidValue when the batch holds more than 8,192 commands.
+    Of the clearances, those are redeemed under which something was applied: a refused order leaves nothing.
+
+    Raises: InvalidValue when the batch holds more than 8,192 commands; ClearanceSpent.
     """
     commands = list(chain.from_iterable(groups))
     if len(commands) > BATCH_MAX:
         raise InvalidValue(f"A batch holds at most {BATCH_MAX} commands.", field="groups")
-    decision = decide(_read(tx, commands), groups, tx.now)
-    _write(tx, decision)
-    return decision.results
+    if not commands:
+        return tuple(() for _ in groups)
+    openings = [command for command in commands if isinstance(command, Open)]
+    deciding = Deciding(_read(tx, commands, openings), tx.now)
+    if openings:
+        return _open_and_write(tx, deciding, groups, clearances)
+    return _write(tx, deciding, groups, clearances)
 
 
-def _read(tx: Tx, commands: Sequence[Command]) -> Book:
+def post_once(
+    tx: Tx, groups: Sequence[Group], clearances: Collection[Clearance]
+) -> tuple[tuple[Result, ...], ...]:
+    """The same for orders that are carried out once: their clearance is good for that.
+
+    Raises: InvalidValue as `post`; ClearanceSpent when one of the orders was carried out before.
+    """
+    results = post(tx, groups, clearances)
+    if any(isinstance(result, Exists) for result in chain.from_iterable(results)):
+        raise ClearanceSpent("This order was carried out before.")
+    return results
+
+
+def _read(tx: Tx, commands: Sequence[Command], openings: Sequence[Open]) -> Book:
     """Locks every account that the batch may touch, and only then reads what the locks protect."""
-    hold_ids = {command.hold_id for command in commands if isinstance(command, Capture | Release)}
-    reversed_ids = {command.transfer_id for command in commands if isinstance(command, Reverse)}
-    held, posted = read_holds(tx, hold_ids), read_posted(tx, reversed_ids)
-    named = chain(_named_accounts(commands), _held_accounts(held.values()), _moved_accounts(posted.values()))
-    locked = lock_accounts(tx, set(named))
+    programme_ids = {command.programme_id for command in commands}
+    calendars = share_calendars(tx, programme_ids)
+    on_hold = (Increase, Capture, Release, Expire)
+    hold_ids = {command.hold_id for command in commands if isinstance(command, on_hold)}
+    posted = read_posted(tx, {command.transfer_id for command in commands if isinstance(command, Reverse)})
+    named = {*_named_accounts(commands), *_moved_accounts(posted.values())}
+    locked = lock_accounts(tx, named, held_by=hold_ids)
+    holds = read_holds(tx, hold_ids)
     return Book(
         accounts=locked,
         # What came into being while we waited for the locks stays unknown: its accounts are not locked.
-        holds=read_holds(tx, held.keys()),
+        holds={hold_id: hold for hold_id, hold in holds.items() if hold.account_id in locked},
         posted=read_posted(tx, posted.keys()),
         known=known_transfers(tx, {command.id for command in commands}),
+        calendars=calendars,
+        places=taken_places(tx, openings),
+        units=unit_codes(tx, programme_ids) if openings else {},
+        numbers=draw_numbers(tx, [command.account_id for command in openings]),
     )
 
 
-def _write(tx: Tx, decision: Decision) -> None:
-    insert_transfers(tx, decision.recorded)
-    insert_entries(tx, decision.entries)
-    save_accounts(tx, decision.accounts)
-    save_holds(tx, decision.holds, [item.command for item in decision.recorded])
+def _write(
+    tx: Tx, deciding: Deciding, groups: Sequence[Group], clearances: Collection[Clearance]
+) -> tuple[tuple[Result, ...], ...]:
+    """Decides piece by piece: the server writes the legs of one piece while the next is decided."""
+    results: list[tuple[Result, ...]] = []
+    recorded: list[Recorded] = []
+    steps: list[StepRecord] = []
+    with ExitStack() as stack:
+        write_legs = None
+        for piece in _pieces(groups):
+            decision = deciding.decide(piece)
+            if decision.legs:
+                write_legs = write_legs or stack.enter_context(writing_legs(tx))
+                write_legs(decision.legs)
+            results += decision.results
+            recorded += decision.recorded
+            steps += decision.steps
+    insert_steps(tx, steps)
+    _save(tx, deciding.changes(), recorded, clearances)
+    return tuple(results)
 
 
-def _named_accounts(commands: Iterable[Command]) -> Iterable[AccountId]:
+def _open_and_write(
+    tx: Tx, deciding: Deciding, groups: Sequence[Group], clearances: Collection[Clearance]
+) -> tuple[tuple[Result, ...], ...]:
+    """The same where accounts are opened: they stand before anything is written that moves on them."""
+    decision = deciding.decide(groups)
+    changes = deciding.changes()
+    insert_accounts(tx, changes.opened)
+    if decision.legs:
+        with writing_legs(tx) as write_legs:
+            write_legs(decision.legs)
+    insert_steps(tx, decision.steps)
+    _save(tx, changes, decision.recorded, clearances)
+    return tuple(decision.results)
+
+
+def _pieces(groups: Sequence[Group]) -> Iterator[Sequence[Group]]:
+    return (groups[start : start + PIECE] for start in range(0, len(groups), PIECE))
+
+
+def _save(tx: Tx, changes: Changes, recorded: Sequence[Recorded], clearances: Collection[Clearance]) -> None:
+    if clearances:
+        used = {item.command.authority.clearance_id for item in recorded if item.command.authority}
+        redeem(tx, [clearance for clearance in clearances if clearance.id in used])
+    insert_transfers(tx, recorded)
+    save_accounts(tx, changes.accounts)
+    made = {item.command.id for item in recorded if isinstance(item.command, Hold)}
+    insert_holds(tx, [hold for hold in changes.holds if hold.id in made])
+    save_holds(tx, [hold for hold in changes.holds if hold.id not in made])
+
+
+def _named_accounts(commands: Iterable[Command]) -> Iterator[AccountId]:
     for command in commands:
         if isinstance(command, Post | Capture):
             for leg in command.legs:
-                yield from (leg.debit, leg.credit)
-        elif isinstance(command, Hold):
+                yield leg.debit
+                yield leg.credit
+        elif isinstance(command, Hold | Open | Freeze | Unfreeze | Close):
             yield command.account_id
 
 
-def _held_accounts(holds: Iterable[HoldState]) -> Iterable[AccountId]:
-    return (hold.account_id for hold in holds)
-
-
-def _moved_accounts(posted: Iterable[Posted]) -> Iterable[AccountId]:
+def _moved_accounts(posted: Iterable[Posted]) -> Iterator[AccountId]:
     return (account for item in posted for leg in item.legs for account in (leg.debit, leg.credit))

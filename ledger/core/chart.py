@@ -82,4 +82,10 @@ CHART: dict[Code, Place] = {
     Code.CONVERSION: Place(AccountClass.EQUITY, Side.CREDIT, None, None, per_party=False),
 }
 
+
+def path_of(code: Code, subdivision: tuple[str, ...] = ()) -> str:
+    """Where accounts of this code stand in the tree: class/code, and what the programme divides it into."""
+    return "/".join((CHART[code].account_class.value, code.value, *subdivision))
+
+
 SHARED_CODES = tuple(code for code, place in CHART.items() if not place.per_party)

@@ -1,188 +1,119 @@
 """The one function that decides what the book does: pure, deterministic, integers only.
 
-The store reads and locks, calls `decide`, and writes what it says. The property tests drive the same function,
-and an auditor can replay it. It may not do I/O, read a clock or draw a random number.
+The store reads and locks, calls it, and writes what it says. The property tests drive the same function, and an
+auditor can replay it. It may not do I/O, read a clock or draw a random number.
 
-Groups are all-or-nothing; each group sees the effects of those before it.
+Groups are all-or-nothing; each group sees the effects of those before it. What is looked at first is refused first:
+the order is that of `Refusal`, over all legs of a command.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from enum import StrEnum
-from functools import partial
-from typing import TypeVar
+from itertools import chain
+from typing import Any, NamedTuple
 
-from ledger.core.chart import Side
+from ledger.core.account import Account, Entry, HoldState, LegRecord, Movement, Status, StepRecord
 from ledger.core.commands import (
     LEGS_MAX,
-    Applied,
     Capture,
+    Close,
     Command,
     Exists,
+    Expire,
+    Freeze,
     Hold,
+    Increase,
     Leg,
+    Open,
     Post,
+    Rate,
     Refusal,
     Refused,
     Release,
     Result,
     Reverse,
-    content_digest,
+    Unfreeze,
+    content_of,
+    first_difference,
 )
-from ledger.core.ids import AccountId, ProgrammeId, TransferId
+from ledger.core.conversion import converted_minor
+from ledger.core.currency import ISO_CODES
+from ledger.core.ids import AccountId
 from ledger.core.money import MINOR_MAX
+from ledger.core.running import Before, Running, available_before, posted_before
+from ledger.core.view import Book, Known, Posted, Recorded, Stop, View
 
-K = TypeVar("K")
-T = TypeVar("T")
-
-
-class Status(StrEnum):
-    """Whether an account takes movements: a frozen one not until it is opened again, a closed one never again."""
-
-    OPEN = "open"
-    FROZEN = "frozen"
-    CLOSED = "closed"
+Pair = tuple[Running, Running]
+"""Both accounts of a leg: debit, credit."""
 
 
-class Movement(StrEnum):
-    """What an entry did to its account."""
+class Decision(NamedTuple):
+    """The answers, group by group, and the facts that have to be written for them to be true."""
 
-    DEBIT = "debit"
-    CREDIT = "credit"
-    HOLD = "hold"
-    RELEASE = "release"
+    results: list[tuple[Result, ...]]
+    recorded: list[Recorded]
+    legs: list[LegRecord]
+    steps: list[StepRecord]
 
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """An account as the book sees it. Units: minor units; counters only grow, `held_minor` goes both ways."""
-
-    id: AccountId
-    programme_id: ProgrammeId
-    currency: str
-    side: Side
-    status: Status
-    min_available_minor: int | None
-    max_balance_minor: int | None
-    debits_minor: int
-    credits_minor: int
-    held_minor: int
-    version: int
-    recorded_at: datetime
-
-    @property
-    def posted_minor(self) -> int:
-        """The balance on the account's normal side."""
-        net = self.debits_minor - self.credits_minor
-        return net if self.side is Side.DEBIT else -net
-
-    @property
-    def available_minor(self) -> int:
-        """What may still be spent: held + available = posted."""
-        return self.posted_minor - self.held_minor
+    def entries(self) -> list[Entry]:
+        """All movements as their accounts saw them, in the order of the accounts and their versions."""
+        of_steps = chain.from_iterable(step.entries() for step in self.steps)
+        of_legs = chain.from_iterable(leg.entries() for leg in self.legs)
+        return sorted(chain(of_steps, of_legs))
 
 
-@dataclass(frozen=True, slots=True)
-class HoldState:
-    """A hold and what has become of it. Units: minor units; captured + released never exceed the amount."""
+class Changes(NamedTuple):
+    """What a batch leaves behind on what was there before it, and what it opened."""
 
-    id: TransferId
-    programme_id: ProgrammeId
-    account_id: AccountId
-    amount_minor: int
-    captured_minor: int
-    released_minor: int
-    expires_at: datetime | None
-
-    @property
-    def remaining_minor(self) -> int:
-        """What is still reserved."""
-        return self.amount_minor - self.captured_minor - self.released_minor
+    accounts: list[tuple[Account, Account]]
+    """Each account that moved: as it was when it was locked, and as it is now."""
+    opened: list[tuple[Open, Account]]
+    holds: list[HoldState]
 
 
-@dataclass(frozen=True, slots=True)
-class Posted:
-    """A transfer of the past that a reversal names."""
-
-    id: TransferId
-    programme_id: ProgrammeId
-    legs: tuple[Leg, ...]
-    reversed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A movement as one account saw it, with that account's counters after it."""
-
-    account_id: AccountId
-    version: int
-    transfer_id: TransferId
-    leg: int
-    movement: Movement
-    amount_minor: int
-    debits_after_minor: int
-    credits_after_minor: int
-    held_after_minor: int
-    effective_at: datetime
-    recorded_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """A command that was applied, as it will stand in the book."""
-
-    command: Command
-    content_digest: bytes
-    recorded_at: datetime
-
-
-@dataclass(slots=True)
-class Book:
-    """All that a batch may look at, read once before it and locked."""
-
-    accounts: Mapping[AccountId, Account]
-    holds: Mapping[TransferId, HoldState]
-    posted: Mapping[TransferId, Posted]
-    known: Mapping[TransferId, bytes]
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """The answers, group by group, and what has to be written for them to be true."""
-
-    results: tuple[tuple[Result, ...], ...]
-    recorded: tuple[Recorded, ...]
-    entries: tuple[Entry, ...]
-    accounts: tuple[Account, ...]
-    holds: tuple[HoldState, ...]
-
-
-def decide(book: Book, groups: Sequence[Sequence[Command]], now: datetime) -> Decision:
+def decide(book: Book, groups: Sequence[Sequence[Command]], now: datetime) -> tuple[Decision, Changes]:
     """Decides a batch: every command gets a result, and only applied ones leave anything.
 
     Invariants: every transfer balances (1), no account passes its limits (2), the same id is one effect (4),
     held + available = posted (7).
     """
-    view = _View(book, now)
-    results = tuple(_decide_group(view, group) for group in groups)
-    return Decision(
-        results=results,
-        recorded=tuple(view.recorded),
-        entries=tuple(view.entries),
-        accounts=tuple(view.accounts.values()),
-        holds=tuple(view.holds.values()),
-    )
+    deciding = Deciding(book, now)
+    return deciding.decide(groups), deciding.changes()
 
 
-def _decide_group(view: "_View", group: Sequence[Command]) -> tuple[Result, ...]:
-    before = view.mark()
+class Deciding:
+    """A batch on its way: decided piece by piece, so that what is decided can be written while the rest is."""
+
+    def __init__(self, book: Book, now: datetime) -> None:
+        self._view = View(book, now)
+
+    def decide(self, groups: Sequence[Sequence[Command]]) -> Decision:
+        """Decides the next groups: their answers, and the facts that they add."""
+        view = self._view
+        view.recorded, view.legs, view.steps = [], [], []
+        results = [_decide_group(view, group) for group in groups]
+        return Decision(results, view.recorded, view.legs, view.steps)
+
+    def changes(self) -> Changes:
+        """What all groups so far have changed."""
+        view = self._view
+        moved = [(item.account, item.account_after()) for item in view.running.values() if item.moved()]
+        return Changes(moved, list(view.opened.values()), list(view.holds.values()))
+
+
+def _decide_group(view: View, group: Sequence[Command]) -> tuple[Result, ...]:
+    view.begin_group()
+    if len(group) == 1:
+        result = _decide_one(view, group[0])
+        if type(result) is Refused:
+            view.rewind()
+        return (result,)
     results: list[Result] = []
     for command in group:
         result = _decide_one(view, command)
         results.append(result)
-        if isinstance(result, Refused):
-            view.rewind(before)
+        if type(result) is Refused:
+            view.rewind()
             return _refuse_group(group, result)
     return tuple(results)
 
@@ -195,286 +126,414 @@ def _refuse_group(group: Sequence[Command], cause: Refused) -> tuple[Result, ...
     )
 
 
-def _decide_one(view: "_View", command: Command) -> Result:
-    content = content_digest(command)
-    known = view.known_digest(command.id)
+def _decide_one(view: View, command: Command) -> Result:
+    known = view.known(command.id)
     if known is not None:
-        if known == content:
-            return Exists(command.id)
-        return Refused(command.id, Refusal.ID_REUSED, "this id was used for a command with other content")
+        return _replay(command, known)
+    view.begin_command(command)
     try:
-        _apply(view, command)
-    except _Stop as stop:
+        moved_minor = _APPLY[type(command)](view, command)
+    except Stop as stop:
         return Refused(command.id, stop.refusal, stop.detail)
-    view.record(command, content)
-    return Applied(command.id)
+    return view.record(command, moved_minor)
 
 
-def _apply(view: "_View", command: Command) -> None:
-    match command:
-        case Post():
-            _check_legs(command.legs)
-            _move(view, command, command.legs)
-        case Hold():
-            _hold(view, command)
-        case Capture():
-            _capture(view, command)
-        case Release():
-            _release(view, command)
-        case Reverse():
-            _reverse(view, command)
+def _replay(command: Command, known: Known) -> Result:
+    differs = first_difference(known.content, content_of(command))
+    if differs is None:
+        return Exists(command.id, known.recorded_at, known.moved_minor)
+    detail = f"this id was used for a command with another {differs}"
+    return Refused(command.id, Refusal.ID_REUSED, detail, differs)
 
 
-def _check_legs(legs: tuple[Leg, ...]) -> None:
+# Commands that move money ------------------------------------------------------------------------------------
+
+
+def _post(view: View, command: Post) -> int:
+    legs = command.legs
+    _check_legs(legs)
+    view.check_period(command)
+    if len(legs) == 1 and not legs[0].up_to and command.rate is None:
+        return _move_one(view, command, legs[0])
+    moved_minor = _move(view, command, legs, _pairs(view, command, legs), command.rate)
+    if any(leg.up_to for leg in legs):
+        came_to = view.legs[-len(legs) :]
+        view.note_moved(command, (Leg(leg.debit.id, leg.credit.id, leg.amount_minor) for leg in came_to))
+    return moved_minor
+
+
+def _check_legs(legs: Sequence[Leg]) -> None:
+    """Looks at what the legs say by themselves."""
     if not 1 <= len(legs) <= LEGS_MAX:
-        raise _Stop(Refusal.TOO_MANY_LEGS, f"a transfer has 1 to {LEGS_MAX} legs, this has {len(legs)}")
+        raise Stop(Refusal.TOO_MANY_LEGS, f"a transfer has 1 to {LEGS_MAX} legs, this has {len(legs)}")
     for leg in legs:
         _check_amount(leg.amount_minor)
     for leg in legs:
         if leg.debit == leg.credit:
-            raise _Stop(Refusal.SAME_ACCOUNT, f"{leg.debit} stands on both sides of a leg")
+            raise Stop(Refusal.SAME_ACCOUNT, f"{leg.debit} stands on both sides of a leg")
 
 
 def _check_amount(amount_minor: int) -> None:
     if type(amount_minor) is not int or not 0 < amount_minor <= MINOR_MAX:
-        raise _Stop(Refusal.AMOUNT_OUT_OF_RANGE, "an amount is a whole number from 1 to 2^63-1")
+        raise Stop(Refusal.AMOUNT_OUT_OF_RANGE, "an amount is a whole number from 1 to 2^63-1")
 
 
-def _move(view: "_View", command: Command, legs: tuple[Leg, ...]) -> None:
-    """Applies all legs, then looks at the limits of every account they touched."""
-    starts = {account_id: view.account(command, account_id) for account_id in _touched(legs)}
-    for leg in legs:
-        _check_currencies(starts[leg.debit], starts[leg.credit])
-    _check_take_movements(starts.values())
-    view.stamp(starts)
-    for number, leg in enumerate(legs, start=1):
-        view.enter(command, leg.debit, Movement.DEBIT, leg.amount_minor, number)
-        view.enter(command, leg.credit, Movement.CREDIT, leg.amount_minor, number)
-    _check_limits([(start, view.accounts[account_id]) for account_id, start in starts.items()])
+def _move_one(view: View, command: Command, leg: Leg) -> int:
+    """What `_move` does, for the one leg that nearly every transfer has."""
+    debit, credit = view.account(command, leg.debit), view.account(command, leg.credit)
+    if debit.currency != credit.currency or not (debit.is_open and credit.is_open):
+        _check_currencies([(debit, credit)])
+        _check_take_movements([(debit, credit)])
+    view.touch(debit)
+    view.touch(credit)
+    _enter(view, command, 1, leg.amount_minor, debit=debit, credit=credit)
+    _check_limits(view)
+    return leg.amount_minor
 
 
-def _touched(legs: Iterable[Leg]) -> Iterable[AccountId]:
-    return (account_id for leg in legs for account_id in (leg.debit, leg.credit))
+def _pairs(view: View, command: Command, legs: Iterable[Leg]) -> list[Pair]:
+    return [(view.account(command, leg.debit), view.account(command, leg.credit)) for leg in legs]
 
 
-def _check_currencies(debit: Account, credit: Account) -> None:
-    if debit.currency != credit.currency:
-        raise _Stop(Refusal.CURRENCY_DIFFERS, f"a leg joins {debit.currency} to {credit.currency}")
+def _move(
+    view: View, command: Command, legs: Sequence[Leg], pairs: Sequence[Pair], rate: Rate | None = None
+) -> int:
+    """Applies all legs, then looks at the limits of every account they touched. Says how much was moved."""
+    _check_currencies(pairs)
+    if rate is not None:
+        _check_rate(rate, legs, pairs)
+    _check_take_movements(pairs)
+    view.touch_all(pairs)
+    moved_minor = 0
+    for number, (leg, (debit, credit)) in enumerate(zip(legs, pairs, strict=True), start=1):
+        amount_minor = _as_much(leg.amount_minor, debit, credit) if leg.up_to else leg.amount_minor
+        moved_minor += amount_minor
+        _enter(view, command, number, amount_minor, debit=debit, credit=credit)
+    _check_limits(view)
+    return moved_minor
 
 
-def _check_take_movements(accounts: Collection[Account]) -> None:
-    for account in accounts:
-        if account.status is Status.CLOSED:
-            raise _Stop(Refusal.ACCOUNT_CLOSED, f"{account.id} is closed")
-    for account in accounts:
-        if account.status is Status.FROZEN:
-            raise _Stop(Refusal.ACCOUNT_FROZEN, f"{account.id} is frozen")
+def _enter(
+    view: View, command: Command, number: int, amount_minor: int, *, debit: Running, credit: Running
+) -> None:
+    at = view.at
+    debit.debits += amount_minor
+    credit.credits += amount_minor
+    debit.version += 1
+    credit.version += 1
+    debit.recorded_at = credit.recorded_at = at
+    record = (
+        command.id, number, debit.account, credit.account, amount_minor, debit.version, credit.version,
+        debit.debits, debit.credits, debit.held, credit.debits, credit.credits, credit.held,
+        command.effective_at, at,
+    )  # fmt: skip
+    view.legs.append(_leg_record(LegRecord, record))
 
 
-def _check_limits(changes: Sequence[tuple[Account, Account]]) -> None:
-    """Looks at each account as it was before the command and as it would be after it."""
-    for start, end in changes:
-        floor = end.min_available_minor
-        if floor is not None and end.available_minor < floor and end.available_minor < start.available_minor:
-            short = floor - end.available_minor
-            raise _Stop(Refusal.INSUFFICIENT_FUNDS, f"{end.id} is {short} {end.currency} minor units short")
-    for start, end in changes:
-        cap = end.max_balance_minor
-        if cap is not None and end.posted_minor > cap and end.posted_minor > start.posted_minor:
-            raise _Stop(Refusal.BALANCE_CAP, f"{end.id} may hold at most {cap} {end.currency} minor units")
+# A named tuple's own constructor is a Python function: going past it saves a tenth of a batch.
+_leg_record = tuple.__new__
 
 
-def _hold(view: "_View", command: Hold) -> None:
+def _check_currencies(pairs: Iterable[Pair]) -> None:
+    for debit, credit in pairs:
+        if debit.currency != credit.currency:
+            raise Stop(Refusal.CURRENCY_DIFFERS, f"a leg joins {debit.currency} to {credit.currency}")
+
+
+def _check_rate(rate: Rate, legs: Sequence[Leg], pairs: Sequence[Pair]) -> None:
+    totals = {rate.sold: 0, rate.bought: 0}
+    for leg, (debit, _) in zip(legs, pairs, strict=True):
+        if leg.up_to or debit.currency not in totals:
+            raise Stop(Refusal.RATE_DIFFERS, "a conversion moves exact amounts of its two currencies")
+        totals[debit.currency] += leg.amount_minor
+    if not all(type(number) is int and number > 0 for number in (rate.numerator, rate.denominator)):
+        raise Stop(Refusal.RATE_DIFFERS, "a rate is a fraction of two whole numbers from 1 up")
+    bought_minor = converted_minor(totals[rate.sold], rate)
+    if rate.sold == rate.bought or totals[rate.bought] != bought_minor:
+        raise Stop(Refusal.RATE_DIFFERS, f"at this rate it buys {bought_minor} {rate.bought} minor units")
+
+
+def _check_take_movements(pairs: Iterable[Pair]) -> None:
+    """A closed account takes part in nothing; a frozen one gives nothing, but what comes in still comes in."""
+    unusual = [pair for pair in pairs if not (pair[0].is_open and pair[1].is_open)]
+    for running in chain.from_iterable(unusual):
+        if running.status is Status.CLOSED:
+            raise Stop(Refusal.ACCOUNT_CLOSED, f"{running.account.id} is closed")
+    for debit, credit in unusual:
+        _check_gives(debit, gives=not debit.grows_on_debit)
+        _check_gives(credit, gives=credit.grows_on_debit)
+
+
+def _check_gives(running: Running, *, gives: bool) -> None:
+    if gives and running.status is Status.FROZEN:
+        raise Stop(Refusal.ACCOUNT_FROZEN, f"{running.account.id} is frozen")
+
+
+def _as_much(most_minor: int, debit: Running, credit: Running) -> int:
+    """What the accounts that give have available above their lines, and no more than was asked."""
+    room = [
+        running.available() - floor_minor
+        for running, gives in ((debit, not debit.grows_on_debit), (credit, credit.grows_on_debit))
+        if gives and (floor_minor := running.account.min_available_minor) is not None
+    ]
+    amount_minor = min([most_minor, *room])
+    if amount_minor <= 0:
+        raise Stop(
+            Refusal.NOTHING_AVAILABLE, f"{debit.account.id} to {credit.account.id}: nothing is available"
+        )
+    return amount_minor
+
+
+def _check_limits(view: View) -> None:
+    """Looks at each account as it was before the command and as it is after it."""
+    limited = []
+    for before in view.touched():
+        after = before[0]
+        if max(after.debits, after.credits, after.held) > MINOR_MAX or after.available() < -MINOR_MAX:
+            raise Stop(Refusal.OVERFLOW, f"the counters of {after.account.id} would pass 2^63-1")
+        if after.is_limited:
+            limited.append(before)
+    for before in limited:
+        _check_floor(before)
+    for before in limited:
+        _check_cap(before)
+
+
+def _check_floor(before: Before) -> None:
+    after = before[0]
+    floor, available_minor = after.account.min_available_minor, after.available()
+    if floor is not None and available_minor < floor and available_minor < available_before(before):
+        short = f"{floor - available_minor} {after.currency} minor units short"
+        raise Stop(Refusal.INSUFFICIENT_FUNDS, f"{after.account.id} is {short}")
+
+
+def _check_cap(before: Before) -> None:
+    after = before[0]
+    cap, posted_minor = after.account.max_balance_minor, after.posted()
+    if cap is not None and posted_minor > cap and posted_minor > posted_before(before):
+        detail = f"{after.account.id} may hold at most {cap} {after.currency} minor units"
+        raise Stop(Refusal.BALANCE_CAP, detail)
+
+
+def _reverse(view: View, command: Reverse) -> int:
+    _check_parts(command)
+    view.check_period(command)
+    original = view.posted(command)
+    if original.reversed:
+        raise Stop(Refusal.ALREADY_REVERSED, f"{original.id} was reversed before")
+    legs = [Leg(leg.credit, leg.debit, leg.amount_minor) for leg in _undone(command, original)]
+    moved_minor = _move(view, command, legs, _pairs(view, command, legs))
+    view.note_reversed(original)
+    return moved_minor
+
+
+def _check_parts(command: Reverse) -> None:
+    if command.parts is None:
+        return
+    if not 1 <= len(command.parts) <= LEGS_MAX:
+        raise Stop(Refusal.TOO_MANY_LEGS, f"a reversal in part names 1 to {LEGS_MAX} legs")
+    for part in command.parts:
+        _check_amount(part.amount_minor)
+
+
+def _undone(command: Reverse, original: Posted) -> list[Leg]:
+    """The legs of the original, each with as much as is to be undone of it."""
+    if command.parts is None:
+        return list(original.legs)
+    left = {number: leg.amount_minor for number, leg in enumerate(original.legs, start=1)}
+    for part in command.parts:
+        if part.leg not in left:
+            raise Stop(Refusal.LEG_UNKNOWN, f"{original.id} has no leg {part.leg}")
+    for part in command.parts:
+        left[part.leg] -= part.amount_minor
+        if left[part.leg] < 0:
+            raise Stop(
+                Refusal.EXCEEDS_LEG, f"leg {part.leg} moved {original.legs[part.leg - 1].amount_minor}"
+            )
+    return [
+        Leg(leg.debit, leg.credit, part.amount_minor)
+        for part in command.parts
+        for leg in [original.legs[part.leg - 1]]
+    ]
+
+
+# Commands that reserve money ---------------------------------------------------------------------------------
+
+
+def _hold(view: View, command: Hold) -> int:
     _check_amount(command.amount_minor)
-    start = view.account(command, command.account_id)
-    _check_take_movements([start])
-    view.stamp([start.id])
-    view.enter(command, start.id, Movement.HOLD, command.amount_minor, 0)
-    _check_limits([(start, view.accounts[start.id])])
+    view.check_period(command)
+    _reserve(view, command, _gives(view, command, command.account_id), command.amount_minor)
     view.set_hold(
-        HoldState(command.id, command.programme_id, start.id, command.amount_minor, 0, 0, command.expires_at)
-    )
-
-
-def _capture(view: "_View", command: Capture) -> None:
-    _check_legs(command.legs)
-    hold = view.open_hold(command, command.hold_id)
-    if hold.expires_at is not None and hold.expires_at <= view.now:
-        raise _Stop(Refusal.HOLD_EXPIRED, f"the hold expired at {hold.expires_at.isoformat()}")
-    side = view.account(command, hold.account_id).side
-    if any((leg.debit if side is Side.CREDIT else leg.credit) != hold.account_id for leg in command.legs):
-        raise _Stop(Refusal.LEG_NOT_FROM_HOLD, "every leg of a capture draws on the account that is held")
-    total = sum(leg.amount_minor for leg in command.legs)
-    if total > hold.remaining_minor:
-        detail = f"{total} asked, {hold.remaining_minor} left of the hold"
-        raise _Stop(Refusal.EXCEEDS_HOLD, detail)
-    freed = hold.remaining_minor if command.final else total
-    view.stamp(_touched(command.legs))
-    view.enter(command, hold.account_id, Movement.RELEASE, freed, 0)
-    _move(view, command, command.legs)
-    view.set_hold(
-        replace(
-            hold,
-            captured_minor=hold.captured_minor + total,
-            released_minor=hold.released_minor + freed - total,
+        HoldState(
+            command.id,
+            command.programme_id,
+            command.account_id,
+            command.amount_minor,
+            0,
+            0,
+            command.expires_at,
         )
     )
+    return command.amount_minor
 
 
-def _release(view: "_View", command: Release) -> None:
+def _increase(view: View, command: Increase) -> int:
+    _check_amount(command.amount_minor)
+    view.check_period(command)
+    hold = view.open_hold(command)
+    _check_not_expired(view, hold)
+    running = _gives(view, command, hold.account_id)
+    if hold.amount_minor + command.amount_minor > MINOR_MAX:
+        raise Stop(Refusal.OVERFLOW, f"the hold {hold.id} would pass 2^63-1")
+    _reserve(view, command, running, command.amount_minor)
+    view.set_hold(hold._replace(amount_minor=hold.amount_minor + command.amount_minor))
+    return command.amount_minor
+
+
+def _gives(view: View, command: Command, account_id: AccountId) -> Running:
+    running = view.account(command, account_id)
+    if running.status is Status.CLOSED:
+        raise Stop(Refusal.ACCOUNT_CLOSED, f"{account_id} is closed")
+    _check_gives(running, gives=True)
+    return running
+
+
+def _reserve(view: View, command: Command, running: Running, amount_minor: int) -> None:
+    view.step(command, running, Movement.HOLD, amount_minor)
+    _check_limits(view)
+
+
+def _capture(view: View, command: Capture) -> int:
+    _check_legs(command.legs)
+    view.check_period(command)
+    hold = view.open_hold(command)
+    _check_not_expired(view, hold)
+    payer = view.account(command, hold.account_id)
+    if any((leg.credit if payer.grows_on_debit else leg.debit) != hold.account_id for leg in command.legs):
+        raise Stop(Refusal.LEG_NOT_FROM_HOLD, "every leg of a capture draws on the account that is held")
+    total_minor = sum(leg.amount_minor for leg in command.legs)
+    if any(leg.up_to for leg in command.legs) or total_minor > hold.remaining_minor:
+        raise Stop(Refusal.EXCEEDS_HOLD, f"{total_minor} asked, {hold.remaining_minor} left of the hold")
+    freed_minor = hold.remaining_minor if command.final else total_minor
+    pairs = _pairs(view, command, command.legs)
+    view.touch_all(pairs)
+    view.step(command, payer, Movement.RELEASE, freed_minor)
+    _move(view, command, command.legs, pairs)
+    view.set_hold(
+        hold._replace(
+            captured_minor=hold.captured_minor + total_minor,
+            released_minor=hold.released_minor + freed_minor - total_minor,
+        )
+    )
+    return total_minor
+
+
+def _check_not_expired(view: View, hold: HoldState) -> None:
+    if hold.expires_at is not None and hold.expires_at <= view.now:
+        raise Stop(Refusal.HOLD_EXPIRED, f"the hold expired at {hold.expires_at.isoformat()}")
+
+
+def _release(view: View, command: Release) -> int:
     if command.amount_minor is not None:
         _check_amount(command.amount_minor)
-    hold = view.open_hold(command, command.hold_id)
-    amount = hold.remaining_minor if command.amount_minor is None else command.amount_minor
-    if amount > hold.remaining_minor:
-        raise _Stop(Refusal.EXCEEDS_HOLD, f"{amount} asked, {hold.remaining_minor} left of the hold")
-    view.stamp([hold.account_id])
-    view.enter(command, hold.account_id, Movement.RELEASE, amount, 0)
-    view.set_hold(replace(hold, released_minor=hold.released_minor + amount))
+    view.check_period(command)
+    hold = view.open_hold(command)
+    amount_minor = hold.remaining_minor if command.amount_minor is None else command.amount_minor
+    if amount_minor > hold.remaining_minor:
+        raise Stop(Refusal.EXCEEDS_HOLD, f"{amount_minor} asked, {hold.remaining_minor} left of the hold")
+    return _give_back(view, command, hold, amount_minor)
 
 
-def _reverse(view: "_View", command: Reverse) -> None:
-    original = view.posted(command, command.transfer_id)
-    if original.reversed:
-        raise _Stop(Refusal.ALREADY_REVERSED, f"{original.id} was reversed before")
-    _move(view, command, tuple(Leg(leg.credit, leg.debit, leg.amount_minor) for leg in original.legs))
-    view.note_reversed(original.id)
+def _expire(view: View, command: Expire) -> int:
+    view.check_period(command)
+    hold = view.open_hold(command)
+    if hold.expires_at is None or hold.expires_at > view.now:
+        raise Stop(Refusal.HOLD_NOT_EXPIRED, f"the time of {hold.id} has not come")
+    return _give_back(view, command, hold, hold.remaining_minor)
 
 
-class _Stop(Exception):
-    """Leaves the descent with a refusal; never crosses the module's edge."""
-
-    def __init__(self, refusal: Refusal, detail: str) -> None:
-        super().__init__(detail)
-        self.refusal = refusal
-        self.detail = detail
+def _give_back(view: View, command: Command, hold: HoldState, amount_minor: int) -> int:
+    view.step(command, view.account(command, hold.account_id), Movement.RELEASE, amount_minor)
+    view.set_hold(hold._replace(released_minor=hold.released_minor + amount_minor))
+    return amount_minor
 
 
-@dataclass(slots=True)
-class _View:
-    """The book as this batch has changed it so far, with an undo list so that a refused group costs only itself."""
+# Commands on accounts ----------------------------------------------------------------------------------------
 
-    book: Book
-    now: datetime
-    accounts: dict[AccountId, Account] = field(default_factory=dict)
-    holds: dict[TransferId, HoldState] = field(default_factory=dict)
-    recorded: list[Recorded] = field(default_factory=list)
-    entries: list[Entry] = field(default_factory=list)
-    _known: dict[TransferId, bytes] = field(default_factory=dict)
-    _posted: dict[TransferId, Posted] = field(default_factory=dict)
-    _undo: list[Callable[[], None]] = field(default_factory=list)
-    at: datetime = field(init=False)
 
-    def __post_init__(self) -> None:
-        self.at = self.now
-
-    def mark(self) -> tuple[int, int]:
-        self._undo.clear()
-        return len(self.recorded), len(self.entries)
-
-    def rewind(self, mark: tuple[int, int]) -> None:
-        while self._undo:
-            self._undo.pop()()
-        del self.recorded[mark[0] :]
-        del self.entries[mark[1] :]
-
-    def _set(self, mapping: dict[K, T], key: K, value: T) -> None:
-        if key in mapping:
-            self._undo.append(partial(mapping.__setitem__, key, mapping[key]))
-        else:
-            self._undo.append(partial(_forget, mapping, key))
-        mapping[key] = value
-
-    def set_hold(self, hold: HoldState) -> None:
-        self._set(self.holds, hold.id, hold)
-
-    def known_digest(self, transfer_id: TransferId) -> bytes | None:
-        return self._known.get(transfer_id) or self.book.known.get(transfer_id)
-
-    def account(self, command: Command, account_id: AccountId) -> Account:
-        account = self.accounts.get(account_id) or self.book.accounts.get(account_id)
-        if account is None or account.programme_id != command.programme_id:
-            raise _Stop(Refusal.ACCOUNT_UNKNOWN, f"there is no account {account_id} in this programme")
-        return account
-
-    def open_hold(self, command: Command, hold_id: TransferId) -> HoldState:
-        hold = self.holds.get(hold_id) or self.book.holds.get(hold_id)
-        if hold is None or hold.programme_id != command.programme_id:
-            raise _Stop(Refusal.HOLD_UNKNOWN, f"there is no hold {hold_id} in this programme")
-        if hold.remaining_minor == 0:
-            raise _Stop(Refusal.HOLD_CLOSED, f"nothing is left of the hold {hold_id}")
-        return hold
-
-    def posted(self, command: Command, transfer_id: TransferId) -> Posted:
-        posted = self._posted.get(transfer_id) or self.book.posted.get(transfer_id)
-        if posted is None or posted.programme_id != command.programme_id or not posted.legs:
-            raise _Stop(Refusal.TRANSFER_UNKNOWN, f"there is no transfer {transfer_id} in this programme")
-        return posted
-
-    def note_reversed(self, transfer_id: TransferId) -> None:
-        original = self._posted.get(transfer_id) or self.book.posted[transfer_id]
-        self._set(self._posted, transfer_id, replace(original, reversed=True))
-
-    def record(self, command: Command, content: bytes) -> None:
-        self._set(self._known, command.id, content)
-        if isinstance(command, Post | Capture):
-            posted = Posted(command.id, command.programme_id, command.legs, reversed=False)
-            self._set(self._posted, command.id, posted)
-        self.recorded.append(Recorded(command, content, self.at))
-
-    def stamp(self, account_ids: Iterable[AccountId]) -> None:
-        """One command, one instant, no earlier than any account it touches has seen.
-
-        So the book sums to zero at every past instant (6), even when `now` goes back.
-        """
-        seen = [self.accounts.get(item) or self.book.accounts.get(item) for item in account_ids]
-        self.at = max([self.now, *(account.recorded_at for account in seen if account is not None)])
-
-    def enter(
-        self, command: Command, account_id: AccountId, movement: Movement, amount_minor: int, leg: int
-    ) -> None:
-        before = self.accounts.get(account_id) or self.book.accounts[account_id]
-        after = _moved(before, movement, amount_minor, self.at)
-        self._set(self.accounts, account_id, after)
-        self.entries.append(
-            Entry(
-                account_id=account_id,
-                version=after.version,
-                transfer_id=command.id,
-                leg=leg,
-                movement=movement,
-                amount_minor=amount_minor,
-                debits_after_minor=after.debits_minor,
-                credits_after_minor=after.credits_minor,
-                held_after_minor=after.held_minor,
-                effective_at=command.effective_at,
-                recorded_at=after.recorded_at,
-            )
+def _open(view: View, command: Open) -> int:
+    floor, cap = command.min_available_minor, command.max_balance_minor
+    if not _is_limit(floor, -MINOR_MAX, 0) or not _is_limit(cap, 0, MINOR_MAX):
+        raise Stop(Refusal.AMOUNT_OUT_OF_RANGE, "a new account starts at zero, within its limits")
+    view.check_period(command)
+    if view.taken(command):
+        raise Stop(Refusal.ACCOUNT_EXISTS, "an account of this id, or at this place, is open already")
+    units = view.book.units.get(command.programme_id, ())
+    if command.currency not in ISO_CODES and command.currency not in units:
+        raise Stop(
+            Refusal.CURRENCY_UNKNOWN, f"{command.currency} is no currency and no unit of this programme"
         )
+    running = view.open(command)
+    view.step(command, running, Movement.OPEN, 0)
+    return 0
 
 
-def _forget(mapping: dict[K, T], key: K) -> None:
-    del mapping[key]
+def _is_limit(limit_minor: int | None, least: int, most: int) -> bool:
+    return limit_minor is None or (type(limit_minor) is int and least <= limit_minor <= most)
 
 
-def _moved(account: Account, movement: Movement, amount_minor: int, at: datetime) -> Account:
-    debits = account.debits_minor + (amount_minor if movement is Movement.DEBIT else 0)
-    credits_ = account.credits_minor + (amount_minor if movement is Movement.CREDIT else 0)
-    held = account.held_minor
-    if movement is Movement.HOLD:
-        held += amount_minor
-    elif movement is Movement.RELEASE:
-        held -= amount_minor
-    if max(debits, credits_, held) > MINOR_MAX:
-        raise _Stop(Refusal.OVERFLOW, f"the counters of {account.id} would pass 2^63-1")
-    after = replace(
-        account,
-        debits_minor=debits,
-        credits_minor=credits_,
-        held_minor=held,
-        version=account.version + 1,
-        recorded_at=at,
-    )
-    if after.available_minor < -MINOR_MAX:
-        raise _Stop(Refusal.OVERFLOW, f"the available balance of {account.id} would pass -(2^63-1)")
-    return after
+def _freeze(view: View, command: Freeze) -> int:
+    running = _not_closed(view, command)
+    if running.status is Status.FROZEN:
+        raise Stop(Refusal.ACCOUNT_FROZEN, f"{command.account_id} is frozen already")
+    return _change_status(view, command, running, Movement.FREEZE)
+
+
+def _unfreeze(view: View, command: Unfreeze) -> int:
+    running = _not_closed(view, command)
+    if running.status is not Status.FROZEN:
+        raise Stop(Refusal.ACCOUNT_NOT_FROZEN, f"{command.account_id} is not frozen")
+    return _change_status(view, command, running, Movement.UNFREEZE)
+
+
+def _close(view: View, command: Close) -> int:
+    running = _not_closed(view, command)
+    if running.posted() or running.held:
+        detail = (
+            f"{command.account_id} has {running.posted()} {running.currency} minor units, {running.held} held"
+        )
+        raise Stop(Refusal.ACCOUNT_NOT_EMPTY, detail)
+    return _change_status(view, command, running, Movement.CLOSE)
+
+
+_STATUS = {Movement.FREEZE: Status.FROZEN, Movement.UNFREEZE: Status.OPEN, Movement.CLOSE: Status.CLOSED}
+
+
+def _not_closed(view: View, command: Freeze | Unfreeze | Close) -> Running:
+    view.check_period(command)
+    running = view.account(command, command.account_id)
+    if running.status is Status.CLOSED:
+        raise Stop(Refusal.ACCOUNT_CLOSED, f"{command.account_id} is closed")
+    return running
+
+
+def _change_status(view: View, command: Command, running: Running, movement: Movement) -> int:
+    view.step(command, running, movement, 0)
+    running.become(_STATUS[movement])
+    return 0
+
+
+_APPLY: dict[type, Callable[[View, Any], int]] = {
+    Post: _post,
+    Hold: _hold,
+    Increase: _increase,
+    Capture: _capture,
+    Release: _release,
+    Expire: _expire,
+    Reverse: _reverse,
+    Open: _open,
+    Freeze: _freeze,
+    Unfreeze: _unfreeze,
+    Close: _close,
+}

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 
 HASH_BYTES = 32
 EMPTY_ROOT = hashlib.sha256(b"").digest()
+Range = tuple[int, int]
+"""Leaves from the first place until just before the second."""
 
 
 def leaf_hash(data: bytes) -> bytes:
@@ -28,16 +30,31 @@ def root(leaf_hashes: Iterable[bytes]) -> bytes:
 
 @dataclass(slots=True)
 class GrowingTree:
-    """A tree that is told its leaves one by one and keeps only the roots of its full subtrees."""
+    """A tree that is told its leaves one by one and keeps only the roots of its full subtrees: its peaks."""
 
     size: int = 0
     _peaks: list[bytes] = field(default_factory=list)
+
+    @staticmethod
+    def resumed(size: int, peaks: bytes) -> "GrowingTree":
+        """The tree of this size with these peaks, one after another, the largest first.
+
+        Raises: ValueError when a tree of this size has not so many.
+        """
+        if size < 0 or len(peaks) != size.bit_count() * HASH_BYTES:
+            raise ValueError(f"a tree of {size} leaves has {size.bit_count()} peaks")
+        return GrowingTree(size, [peaks[at : at + HASH_BYTES] for at in range(0, len(peaks), HASH_BYTES)])
+
+    @property
+    def peaks(self) -> bytes:
+        """The roots of the full subtrees, the largest first: all that it takes to go on."""
+        return b"".join(self._peaks)
 
     def append(self, leaf: bytes) -> None:
         """Adds the hash of the next leaf."""
         node, size = leaf, self.size
         while size & 1:
-            node = _node_hash(self._peaks.pop(), node)
+            node = node_hash(self._peaks.pop(), node)
             size >>= 1
         self._peaks.append(node)
         self.size += 1
@@ -48,7 +65,7 @@ class GrowingTree:
             return EMPTY_ROOT
         node = self._peaks[-1]
         for peak in reversed(self._peaks[:-1]):
-            node = _node_hash(peak, node)
+            node = node_hash(peak, node)
         return node
 
 
@@ -58,19 +75,27 @@ def inclusion_proof(leaf_hashes: Sequence[bytes], index: int) -> tuple[bytes, ..
     Raises: IndexError when there is no such leaf.
     Source: RFC 9162 section 2.1.3.1.
     """
-    if not 0 <= index < len(leaf_hashes):
-        raise IndexError(f"a tree of {len(leaf_hashes)} leaves has no leaf {index}")
-    start, end = 0, len(leaf_hashes)
-    proof: list[bytes] = []
+    return tuple(root(leaf_hashes[start:end]) for start, end in inclusion_ranges(index, len(leaf_hashes)))
+
+
+def inclusion_ranges(index: int, size: int) -> list[Range]:
+    """Over which leaves the subtrees stand whose roots are the inclusion proof, in its order.
+
+    Raises: IndexError when there is no such leaf.
+    """
+    if not 0 <= index < size:
+        raise IndexError(f"a tree of {size} leaves has no leaf {index}")
+    start, end = 0, size
+    ranges: list[Range] = []
     while end - start > 1:
-        middle = start + _left_size(end - start)
+        middle = middle_of(start, end)
         if index < middle:
-            proof.append(root(leaf_hashes[middle:end]))
+            ranges.append((middle, end))
             end = middle
         else:
-            proof.append(root(leaf_hashes[start:middle]))
+            ranges.append((start, middle))
             start = middle
-    return tuple(reversed(proof))
+    return ranges[::-1]
 
 
 def verify_inclusion(
@@ -87,10 +112,10 @@ def verify_inclusion(
         if last == 0:
             return False
         if place & 1 or place == last:
-            node = _node_hash(sibling, node)
+            node = node_hash(sibling, node)
             place, last = _up_to_right_child(place, last)
         else:
-            node = _node_hash(node, sibling)
+            node = node_hash(node, sibling)
         place, last = place >> 1, last >> 1
     return last == 0 and node == expected_root
 
@@ -102,24 +127,33 @@ def consistency_proof(leaf_hashes: Sequence[bytes], old_size: int) -> tuple[byte
     Raises: IndexError when the tree never had that size.
     Source: RFC 9162 section 2.1.4.1.
     """
-    if not 0 <= old_size <= len(leaf_hashes):
-        raise IndexError(f"a tree of {len(leaf_hashes)} leaves has no beginning of {old_size}")
-    if old_size in {0, len(leaf_hashes)}:
-        return ()
-    start, end = 0, len(leaf_hashes)
-    proof: list[bytes] = []
+    ranges = consistency_ranges(old_size=old_size, size=len(leaf_hashes))
+    return tuple(root(leaf_hashes[start:end]) for start, end in ranges)
+
+
+def consistency_ranges(*, old_size: int, size: int) -> list[Range]:
+    """Over which leaves the subtrees stand whose roots are the consistency proof, in its order.
+
+    Raises: IndexError when a tree of this size never had that one.
+    """
+    if not 0 <= old_size <= size:
+        raise IndexError(f"a tree of {size} leaves has no beginning of {old_size}")
+    if old_size in {0, size}:
+        return []
+    start, end = 0, size
+    ranges: list[Range] = []
     while end != old_size:
-        middle = start + _left_size(end - start)
+        middle = middle_of(start, end)
         if old_size <= middle:
-            proof.append(root(leaf_hashes[middle:end]))
+            ranges.append((middle, end))
             end = middle
         else:
-            proof.append(root(leaf_hashes[start:middle]))
+            ranges.append((start, middle))
             start = middle
     # The verifier knows the old root, and needs the last common subtree only where it is not the whole old tree.
     if start > 0:
-        proof.append(root(leaf_hashes[start:end]))
-    return tuple(reversed(proof))
+        ranges.append((start, end))
+    return ranges[::-1]
 
 
 def verify_consistency(
@@ -150,10 +184,10 @@ def _verify_growth(
         if last == 0:
             return False
         if place & 1 or place == last:
-            old, new = _node_hash(sibling, old), _node_hash(sibling, new)
+            old, new = node_hash(sibling, old), node_hash(sibling, new)
             place, last = _up_to_right_child(place, last)
         else:
-            new = _node_hash(new, sibling)
+            new = node_hash(new, sibling)
         place, last = place >> 1, last >> 1
     return last == 0 and old == old_root and new == new_root
 
@@ -172,10 +206,11 @@ def _up_to_left_child(place: int, last: int) -> tuple[int, int]:
     return place, last
 
 
-def _left_size(size: int) -> int:
-    """The largest power of two below `size`: how many leaves stand left of the root."""
-    return 1 << (size - 1).bit_length() - 1
+def middle_of(start: int, end: int) -> int:
+    """Where a subtree over two leaves or more divides: left of it stands the largest full subtree that fits."""
+    return start + (1 << (end - start - 1).bit_length() - 1)
 
 
-def _node_hash(left: bytes, right: bytes) -> bytes:
+def node_hash(left: bytes, right: bytes) -> bytes:
+    """The hash of an inner node over the two below it."""
     return hashlib.sha256(b"\x01" + left + right).digest()

@@ -15,9 +15,14 @@ def share_half_even(amount_minor: int, bps: int) -> int:
 
     Units: minor units in and out; `bps` is 1/100 of a percent.
     """
-    quotient, remainder = divmod(amount_minor * bps, BPS_WHOLE)
+    return divide_half_even(amount_minor * bps, BPS_WHOLE)
+
+
+def divide_half_even(dividend: int, divisor: int) -> int:
+    """A quotient of whole numbers, rounded half to even. The divisor is positive."""
+    quotient, remainder = divmod(dividend, divisor)
     twice = 2 * remainder
-    if twice > BPS_WHOLE or (twice == BPS_WHOLE and quotient % 2 == 1):
+    if twice > divisor or (twice == divisor and quotient % 2 == 1):
         return quotient + 1
     return quotient
 

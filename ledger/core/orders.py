@@ -10,7 +10,8 @@ from enum import StrEnum
 from typing import ClassVar
 
 from ledger.core.canonical import Canonical, canonical_text
-from ledger.core.ids import AccountId, CheckoutId, PartyId, PayoutId, ProgrammeId, RefundId
+from ledger.core.commands import Command, content_of
+from ledger.core.ids import AccountId, CheckoutId, PartyId, PayoutId, ProgrammeId, RefundId, TransferId
 from ledger.core.money import Split
 
 
@@ -24,6 +25,7 @@ class OrderKind(StrEnum):
     REFUND = "refund"
     PAYOUT = "payout"
     SWEEP = "sweep"
+    TRANSFER = "transfer"
 
 
 class Role(StrEnum):
@@ -182,14 +184,59 @@ class SweepOrder(_PaymentOrder):
     kind: ClassVar[OrderKind] = OrderKind.SWEEP
 
 
-Order = OnboardOrder | DepositOrder | CheckoutOrder | CaptureOrder | RefundOrder | PayoutOrder | SweepOrder
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferOrder:
+    """Carry out commands of the book as a caller has written them: all of them, or none.
+
+    The commands have no authority yet: their clearance will be it. `undated` are those that leave their effective date
+    to the book: it is the time at which they are first carried out, whenever they are asked for again.
+    """
+
+    kind: ClassVar[OrderKind] = OrderKind.TRANSFER
+    programme_id: ProgrammeId
+    commands: tuple[Command, ...]
+    undated: frozenset[TransferId] = frozenset()
+
+    def __post_init__(self) -> None:
+        assert self.commands, "an order asks for something"
+        for command in self.commands:
+            assert command.programme_id == self.programme_id, "an order stays in its programme"
+            assert command.authority is None, "nobody brings an authority of his own"
+
+    @property
+    def id(self) -> str:
+        """The id of what is ordered: of the first command."""
+        return self.commands[0].id
+
+
+Order = (
+    OnboardOrder
+    | DepositOrder
+    | CheckoutOrder
+    | CaptureOrder
+    | RefundOrder
+    | PayoutOrder
+    | SweepOrder
+    | TransferOrder
+)
 
 
 def order_text(order: Order) -> str:
     """The canonical text of an order, with its kind: what a clearance is bound to."""
-    return canonical_text(
-        {"order": order.kind.value} | {key: _plain(value) for key, value in asdict(order).items()}
-    )
+    said = _said_of_transfers(order) if isinstance(order, TransferOrder) else asdict(order)
+    return canonical_text({"order": order.kind.value} | {key: _plain(value) for key, value in said.items()})
+
+
+def _said_of_transfers(order: TransferOrder) -> dict[str, object]:
+    """Every command with its kind, as the book would compare it; a date that is left open is none."""
+    return {
+        "programme_id": order.programme_id,
+        "commands": [
+            {"id": command.id, **content_of(command)}
+            | ({"effective_at": None} if command.id in order.undated else {})
+            for command in order.commands
+        ],
+    }
 
 
 def _plain(value: object) -> Canonical:

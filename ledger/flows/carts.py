@@ -20,7 +20,6 @@ from ledger.core.money import SplitTo
 from ledger.core.orders import CaptureOrder, RefundOrder
 from ledger.store.accounts import party_accounts, shared_accounts
 from ledger.store.checkouts import insert_steps, lock_checkouts, save_progress
-from ledger.store.clearances import redeem
 from ledger.store.events import Event, record_events
 from ledger.store.tx import Tx
 
@@ -79,7 +78,8 @@ def _carry_out(
     answers = _plan_all(cleared, dict(locked), step, plan, after)
     plans = [answer for answer in answers if isinstance(answer, _Plan)]
     places = _places(tx, plans)
-    results = book.post(tx, [commands(tx, item, places) for item in plans])
+    groups = [commands(tx, item, places) for item in plans]
+    results = book.post_once(tx, groups, [item.clearance for item in plans])
     refused = {
         item.moved.order_id: next(result for result in group if isinstance(result, Refused))
         for item, group in zip(plans, results, strict=True)
@@ -195,7 +195,6 @@ def _refund_commands(tx: Tx, plan: _Plan, places: _Places) -> list[Command]:
 
 
 def _record(tx: Tx, step: str, done: Sequence[_Plan]) -> None:
-    redeem(tx, [plan.clearance for plan in done])
     latest = {plan.moved.checkout.id: plan.moved.checkout for plan in done}
     save_progress(tx, list(latest.values()))
     insert_steps(

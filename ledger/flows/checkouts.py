@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ledger import book
 from ledger.core.cart import Checkout, CheckoutState, check_cart
 from ledger.core.clearance import Cleared
-from ledger.core.commands import Authority, Hold, Refused, Release
+from ledger.core.commands import Authority, Expire, Hold, Refused
 from ledger.core.declined import Declined, declined_by_book
 from ledger.core.ids import AccountId, CheckoutId, TransferId, derived
 from ledger.core.orders import CheckoutOrder
@@ -19,7 +19,6 @@ from ledger.store.checkouts import (
     references_taken,
     save_authorised,
 )
-from ledger.store.clearances import redeem
 from ledger.store.events import Event, record_events
 from ledger.store.postings import expired_holds, read_holds
 from ledger.store.tx import Tx
@@ -59,12 +58,12 @@ def authorise(tx: Tx, cleared: Sequence[Cleared[CheckoutOrder]]) -> tuple[Author
     answers |= {checkout.id: _check_waiting(tx, checkout) for checkout in waiting.values()}
     wallets = party_accounts(tx, [order.payer_id for order in orders])
     sound = [item for item in cleared if answers[item.order.checkout_id] is None]
-    results = book.post(tx, [[_hold(tx, item, wallets[item.order.payer_id])] for item in sound])
+    wanted = [[_hold(tx, item, wallets[item.order.payer_id])] for item in sound]
+    results = book.post_once(tx, wanted, [item.clearance for item in sound])
     for item, (result,) in zip(sound, results, strict=True):
         if isinstance(result, Refused):
             answers[item.order.checkout_id] = declined_by_book(result)
     held = [item for item in sound if answers[item.order.checkout_id] is None]
-    redeem(tx, [item.clearance for item in held])
     _save(tx, [item.order for item in held], waiting.keys())
     record_events(tx, [_event(item.order, "checkout.authorised") for item in held])
     return tuple(
@@ -79,20 +78,19 @@ def expire(tx: Tx) -> int:
     """
     expired = expired_holds(tx, EXPIRED_MAX)
     holds = read_holds(tx, expired)
-    releases = [
-        Release(
+    ends = [
+        Expire(
             id=TransferId(derived("xfr", hold.id, "expired")),
             programme_id=hold.programme_id,
             authority=None,
             effective_at=tx.now,
             reference="expired",
             hold_id=hold.id,
-            amount_minor=None,
         )
         for hold in holds.values()
     ]
     gone = expire_checkouts(tx, expired) + expire_proposals(tx)
-    book.post(tx, [[release] for release in releases])
+    book.post(tx, [[end] for end in ends])
     record_events(tx, [Event(item.programme_id, item.id, "checkout.expired", {}) for item in gone])
     return len(expired)
 

@@ -16,7 +16,6 @@ from ledger.core.errors import InvalidValue
 from ledger.core.ids import AccountId, NoticeId, ProgrammeId, TransferId, derived
 from ledger.core.orders import DepositOrder
 from ledger.store.accounts import shared_accounts
-from ledger.store.clearances import redeem
 from ledger.store.deposits import Deposit, accounts_by_iban, credit_deposits, insert_deposits, read_deposits
 from ledger.store.events import Event, record_events
 from ledger.store.programmes import read_programmes
@@ -59,12 +58,12 @@ def receive(tx: Tx, arrivals: Sequence[Arrival]) -> tuple[DepositOrder | None, .
 def release(tx: Tx, cleared: Sequence[Cleared[DepositOrder]]) -> tuple[Declined | None, ...]:
     """Credits cleared deposits to the accounts that they were sent to."""
     suspense = shared_accounts(tx, {item.order.programme_id for item in cleared}, Code.SUSPENSE)
-    results = book.post(tx, [[_release(item, suspense[item.order.programme_id], tx)] for item in cleared])
+    releases = [[_release(item, suspense[item.order.programme_id], tx)] for item in cleared]
+    results = book.post_once(tx, releases, [item.clearance for item in cleared])
     answers = tuple(
         declined_by_book(result) if isinstance(result, Refused) else None for (result,) in results
     )
     done = [item for item, answer in zip(cleared, answers, strict=True) if answer is None]
-    redeem(tx, [item.clearance for item in done])
     credit_deposits(tx, [item.order.deposit_id for item in done])
     record_events(tx, [_credited(item.order) for item in done])
     return answers

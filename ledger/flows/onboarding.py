@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ledger.core.chart import SHARED_CODES, Code
+from ledger import book
+from ledger.core.chart import CHART, SHARED_CODES, Code
 from ledger.core.clearance import Cleared
+from ledger.core.commands import Applied, Open
 from ledger.core.declined import Declined
-from ledger.core.ids import AccountId, PartyId
+from ledger.core.ids import AccountId, PartyId, ProgrammeId, TransferId, derived
 from ledger.core.orders import OnboardOrder, Role
-from ledger.store.accounts import Opening, open_accounts, party_accounts
+from ledger.store.accounts import party_accounts
 from ledger.store.clearances import redeem
 from ledger.store.events import Event, record_events
 from ledger.store.parties import hold_parties, insert_parties, references_taken
@@ -38,7 +40,7 @@ def found(tx: Tx, programme: Programme) -> Declined | None:
         return Declined(
             "bank_account_taken", "A programme keeps its money on one of these accounts.", "safeguarding"
         )
-    open_accounts(tx, [Opening(programme.id, code, None, programme.currency) for code in SHARED_CODES])
+    _open(tx, [opening(tx, programme.id, code, None, programme.currency) for code in SHARED_CODES])
     record_events(tx, [Event(programme.id, programme.id, "programme.founded", {"name": programme.name})])
     return None
 
@@ -49,7 +51,7 @@ def onboard(tx: Tx, cleared: Sequence[Cleared[OnboardOrder]]) -> tuple[Onboarded
     programmes = read_programmes(tx, {order.programme_id for order in accepted})
     clearances = {item.order.party_id: item.clearance for item in cleared}
     insert_parties(tx, accepted, status="active")
-    open_accounts(tx, [_opening(order, programmes[order.programme_id].currency) for order in accepted])
+    _open(tx, [_opening(tx, order, programmes[order.programme_id].currency) for order in accepted])
     redeem(tx, [clearances[order.party_id] for order in accepted])
     record_events(tx, [_event(order, "party.onboarded") for order in accepted])
     opened = party_accounts(tx, [order.party_id for order in accepted])
@@ -90,8 +92,30 @@ def _split_taken(
     return accepted, declined
 
 
-def _opening(order: OnboardOrder, currency: str) -> Opening:
-    return Opening(order.programme_id, _CODES[order.role], order.party_id, currency)
+def _opening(tx: Tx, order: OnboardOrder, currency: str) -> Open:
+    return opening(tx, order.programme_id, _CODES[order.role], order.party_id, currency)
+
+
+def opening(tx: Tx, programme_id: ProgrammeId, code: Code, party_id: PartyId | None, currency: str) -> Open:
+    """The command that opens an account where the chart has its place, with the limits that the chart gives it."""
+    account_id = AccountId(tx.new_id("acct"))
+    return Open(
+        id=TransferId(derived("xfr", account_id, "open")),
+        programme_id=programme_id,
+        authority=None,
+        effective_at=tx.now,
+        reference=code.value,
+        account_id=account_id,
+        code=code,
+        party_id=party_id,
+        currency=currency,
+        min_available_minor=CHART[code].min_available_minor,
+    )
+
+
+def _open(tx: Tx, openings: Sequence[Open]) -> None:
+    for (result,) in book.post(tx, [[command] for command in openings]):
+        assert isinstance(result, Applied), f"a new party's place in the chart is free: {result}"
 
 
 def _event(order: OnboardOrder, type_: str) -> Event:

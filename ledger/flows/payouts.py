@@ -15,7 +15,7 @@ from ledger import book
 from ledger.core.canonical import Canonical
 from ledger.core.chart import Code
 from ledger.core.clearance import Cleared
-from ledger.core.commands import Authority, Capture, Command, Hold, Leg, Post, Refused, Release
+from ledger.core.commands import Authority, Capture, Command, Hold, Leg, Post, Refusal, Refused, Release
 from ledger.core.declined import Declined, declined_by_book
 from ledger.core.ids import (
     AccountId,
@@ -29,7 +29,6 @@ from ledger.core.ids import (
 from ledger.core.orders import PayoutOrder, SweepOrder
 from ledger.core.payout import PayoutState, PayoutTrigger, advance
 from ledger.store.accounts import lock_accounts, programme_accounts, shared_accounts
-from ledger.store.clearances import redeem
 from ledger.store.events import Event, record_events
 from ledger.store.jobs import promise, promise_each
 from ledger.store.payouts import (
@@ -79,12 +78,12 @@ def order(tx: Tx, cleared: Sequence[Cleared[PayoutOrder | SweepOrder]]) -> tuple
     programmes = read_programmes(tx, {item.programme_id for item in orders})
     places = _places(tx, programmes.keys())
     sound = [item for item in cleared if item.order.payout_id not in answers]
-    results = book.post(tx, [[_leave(tx, item, places)] for item in sound])
+    leaves = [[_leave(tx, item, places)] for item in sound]
+    results = book.post_once(tx, leaves, [item.clearance for item in sound])
     for item, (result,) in zip(sound, results, strict=True):
         if isinstance(result, Refused):
             answers[item.order.payout_id] = declined_by_book(result)
     done = [item for item in sound if item.order.payout_id not in answers]
-    redeem(tx, [item.clearance for item in done])
     ordered = {item.order.payout_id: _payout(item, programmes[item.order.programme_id]) for item in done}
     insert_payouts(tx, list(ordered.values()))
     record_events(tx, [_event(payout, "payout.queued") for payout in ordered.values()])
@@ -294,15 +293,28 @@ def _advance(tx: Tx, payout: Payout, trigger: PayoutTrigger, word: _Word) -> Pay
         return payout
     movement = _movement(tx, payout, trigger, word)
     if movement is not None:
-        ((result,),) = book.post(tx, [[movement]])
-        # The bank has moved the money: a book that cannot say so must stop rather than go on without it.
-        assert not isinstance(result, Refused), result
+        _book(tx, payout, movement)
     moved = _step(tx, payout, state, {"reason": word.reason} if word.reason else {})
     if state is PayoutState.UNKNOWN:
         promise(tx, "enquire", payout_id=payout.id, enquiry=0)
     elif state is PayoutState.QUEUED:
         promise(tx, "send_payout", delay_s=_retry_delay_s(tx, payout), payout_id=payout.id)
     return moved
+
+
+_NOT_TAKEN = frozenset({Refusal.ACCOUNT_CLOSED, Refusal.BALANCE_CAP})
+
+
+def _book(tx: Tx, payout: Payout, movement: Command) -> None:
+    """Books what a bank has done. Money that its account no longer takes waits in suspense for a person."""
+    ((result,),) = book.post(tx, [[movement]])
+    if isinstance(result, Refused) and result.refusal in _NOT_TAKEN and isinstance(movement, Post):
+        suspense = shared_accounts(tx, [payout.programme_id], Code.SUSPENSE)[payout.programme_id]
+        legs = tuple(replace(leg, credit=suspense) for leg in movement.legs)
+        record_events(tx, [_event(payout, "payout.suspended", {"reason": result.refusal.value})])
+        ((result,),) = book.post(tx, [[replace(movement, legs=legs)]])
+    # The bank has moved the money: a book that cannot say so must stop rather than go on without it.
+    assert not isinstance(result, Refused), result
 
 
 def _retry_delay_s(tx: Tx, payout: Payout) -> int:

@@ -2,40 +2,42 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 
-from ledger.core.chart import CHART, Code, Side
-from ledger.core.decide import Account, Status
-from ledger.core.ids import AccountId, PartyId, ProgrammeId
-from ledger.store.rows import insert_rows, update_rows
-from ledger.store.schema import accounts
+from ledger.core.account import Account, Status
+from ledger.core.chart import CHART, Code, Side, path_of
+from ledger.core.commands import Open
+from ledger.core.ids import AccountId, PartyId, ProgrammeId, TransferId
+from ledger.core.view import Place as Taken
+from ledger.store.packing import bigints, instants, integers, uuids
+from ledger.store.rows import insert_rows
+from ledger.store.schema import accounts, programmes
 from ledger.store.tx import Tx
 
-_STATE = (
-    accounts.c.id,
-    accounts.c.programme_id,
-    accounts.c.currency,
-    accounts.c.side,
-    accounts.c.status,
-    accounts.c.min_available_minor,
-    accounts.c.max_balance_minor,
-    accounts.c.debits_minor,
-    accounts.c.credits_minor,
-    accounts.c.held_minor,
-    accounts.c.version,
-    accounts.c.recorded_at,
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Opening:
-    """An account to be opened: a place in the chart, for a party or for the programme itself."""
-
-    programme_id: ProgrammeId
-    code: Code
-    party_id: PartyId | None
-    currency: str
+_STATE = tuple(accounts.c[name] for name in Account._fields)
+_LOCK = """
+    SELECT uuid_send(id), number, uuid_send(programme_id), currency, side, status, min_available_minor,
+        max_balance_minor, debits_minor, credits_minor, held_minor, version, recorded_at
+    FROM accounts WHERE id = ANY(%s)
+    ORDER BY id FOR NO KEY UPDATE
+"""
+_LOCK_WITH_HELD = """
+    SELECT uuid_send(id), number, uuid_send(programme_id), currency, side, status, min_available_minor,
+        max_balance_minor, debits_minor, credits_minor, held_minor, version, recorded_at
+    FROM accounts WHERE id = ANY(%s || ARRAY(SELECT account_id FROM holds WHERE transfer_id = ANY(%s)))
+    ORDER BY id FOR NO KEY UPDATE
+"""
+_SAVE = """
+    UPDATE accounts SET debits_minor = after.debits, credits_minor = after.credits, held_minor = after.held,
+        version = after.version, recorded_at = after.recorded_at
+    FROM unnest(%s, %s, %s, %s, %s, %s, %s)
+        AS after (number, was, version, debits, credits, held, recorded_at)
+    WHERE accounts.number = after.number AND accounts.version = after.was
+"""
+_SIDES = {side.value: side for side in Side}
+_STATUSES = {status.value: status for status in Status}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,113 +45,179 @@ class Place:
     """Where an account stands in its programme's chart, with its state."""
 
     code: Code
+    path: str
     party_id: PartyId | None
     pool: str | None
+    tags: tuple[str, ...]
     account: Account
 
 
-def open_accounts(tx: Tx, openings: Sequence[Opening]) -> None:
-    """Opens accounts that are not open yet."""
+def lock_accounts(
+    tx: Tx, ids: Collection[AccountId], *, held_by: Collection[TransferId] = ()
+) -> dict[AccountId, Account]:
+    """Locks accounts, and those that these holds are on, in id order: batches over the same wait, never deadlock."""
+    if held_by:
+        rows = tx.fetch(_LOCK_WITH_HELD, uuids(sorted(ids)), uuids(sorted(held_by)))
+    elif ids:
+        rows = tx.fetch(_LOCK, uuids(sorted(ids)))
+    else:
+        return {}
+    programmes = {raw: ProgrammeId(f"prg_{raw.hex()}") for raw in {row[2] for row in rows}}
+    locked = {}
+    for row in rows:
+        account_id = AccountId(f"acct_{row[0].hex()}")
+        state = (account_id, row[1], programmes[row[2]], row[3], _SIDES[row[4]], _STATUSES[row[5]], *row[6:])
+        locked[account_id] = _account_of(Account, state)
+    return locked
+
+
+# A named tuple's own constructor is a Python function: going past it is worth it on every account of every batch.
+_account_of = tuple.__new__
+
+
+def save_accounts(tx: Tx, changed: Sequence[tuple[Account, Account]]) -> None:
+    """Writes the counters that the book decided, each on top of the version that was locked and of no other."""
+    if not changed:
+        return
+    after = dict(zip(Account._fields, zip(*(after for _, after in changed), strict=True), strict=True))
+    found = tx.execute(
+        _SAVE,
+        integers(after["number"]),
+        bigints([before.version for before, _ in changed]),
+        bigints(after["version"]),
+        bigints(after["debits_minor"]),
+        bigints(after["credits_minor"]),
+        bigints(after["held_minor"]),
+        instants(after["recorded_at"]),
+    )
+    assert found == len(changed), "every account is still as it was when it was locked"
+    for account_before, account_after in changed:
+        if account_before.status is not account_after.status:
+            _save_status(tx, account_after)
+
+
+def _save_status(tx: Tx, account: Account) -> None:
+    tx.run(sa.update(accounts).where(accounts.c.id == account.id).values(status=account.status.value))
+
+
+def draw_numbers(tx: Tx, ids: Sequence[AccountId]) -> dict[AccountId, int]:
+    """A number of its own for each account that may be opened."""
+    if not ids:
+        return {}
+    drawn = tx.fetch(
+        "SELECT nextval(pg_get_serial_sequence('accounts', 'number'))::int FROM generate_series(1, %s)",
+        len(ids),
+    )
+    return {account_id: number for account_id, (number,) in zip(ids, drawn, strict=True)}
+
+
+def taken_places(tx: Tx, openings: Collection[Open]) -> set[Taken]:
+    """Which of the places where accounts are to be opened have one."""
+    if not openings:
+        return set()
+    query = sa.select(
+        accounts.c.programme_id, accounts.c.path, accounts.c.party_id, accounts.c.currency
+    ).where(
+        accounts.c.programme_id.in_(sorted({command.programme_id for command in openings})),
+        accounts.c.path.in_(sorted({path_of(command.code, command.subdivision) for command in openings})),
+        sa.or_(
+            accounts.c.party_id.is_(None),
+            accounts.c.party_id.in_(sorted({command.party_id for command in openings if command.party_id})),
+        ),
+    )
+    return {(row["programme_id"], row["path"], row["party_id"], row["currency"]) for row in tx.rows(query)}
+
+
+def insert_accounts(tx: Tx, opened: Sequence[tuple[Open, Account]]) -> None:
+    """Writes new accounts as they were before anything happened to them, their opening included."""
     rows = [
         {
-            "id": tx.new_id("acct"),
-            "programme_id": opening.programme_id,
-            "code": opening.code.value,
-            "party_id": opening.party_id,
-            "currency": opening.currency,
-            "class": CHART[opening.code].account_class.value,
-            "side": CHART[opening.code].side.value,
-            "pool": CHART[opening.code].pool,
-            "status": Status.OPEN.value,
-            "min_available_minor": CHART[opening.code].min_available_minor,
-            "max_balance_minor": None,
+            "id": account.id,
+            "number": account.number,
+            "programme_id": account.programme_id,
+            "code": command.code.value,
+            "path": path_of(command.code, command.subdivision),
+            "party_id": command.party_id,
+            "currency": account.currency,
+            "class": CHART[command.code].account_class.value,
+            "side": account.side.value,
+            "pool": CHART[command.code].pool,
+            "status": account.status.value,
+            "min_available_minor": account.min_available_minor,
+            "max_balance_minor": account.max_balance_minor,
             "debits_minor": 0,
             "credits_minor": 0,
             "held_minor": 0,
             "version": 0,
-            "recorded_at": tx.now,
-            "opened_at": tx.now,
+            "recorded_at": account.recorded_at,
+            "opened_at": account.recorded_at,
         }
-        for opening in openings
+        for command, account in opened
     ]
-    insert_rows(tx, accounts, rows, ignore_conflicts=True)
+    insert_rows(tx, accounts, rows)
+    for command, account in opened:
+        if command.tags:
+            _save_tags(tx, account.id, command.tags)
 
 
-def lock_accounts(tx: Tx, ids: Collection[AccountId]) -> dict[AccountId, Account]:
-    """Locks accounts in id order, so that two batches over the same accounts wait and never deadlock."""
-    if not ids:
-        return {}
-    query = sa.select(*_STATE).where(accounts.c.id.in_(sorted(ids))).order_by(accounts.c.id)
-    rows = tx.rows(query.with_for_update(key_share=True))
-    return {account.id: account for account in map(_account, rows)}
+def _save_tags(tx: Tx, account_id: AccountId, tags: Sequence[str]) -> None:
+    tx.run(sa.update(accounts).where(accounts.c.id == account_id).values(tags=sorted(set(tags))))
 
 
 def read_accounts(tx: Tx, ids: Collection[AccountId]) -> dict[AccountId, Place]:
     """Accounts with their places in the chart, unlocked."""
-    query = sa.select(accounts.c.code, accounts.c.party_id, accounts.c.pool, *_STATE)
-    return {row["id"]: _place(row) for row in tx.rows(query.where(accounts.c.id.in_(sorted(ids))))}
+    query = _places().where(accounts.c.id.in_(sorted(ids)))
+    return {row["id"]: _place(row) for row in tx.rows(query)}
 
 
 def shared_accounts(
     tx: Tx, programme_ids: Collection[ProgrammeId], code: Code
 ) -> dict[ProgrammeId, AccountId]:
-    """The programme's own account of one code, programme by programme."""
+    """The programme's own account of one code, programme by programme, in the programme's currency."""
     query = sa.select(accounts.c.programme_id, accounts.c.id).where(
         accounts.c.programme_id.in_(sorted(programme_ids)),
-        accounts.c.code == code.value,
+        accounts.c.path == path_of(code),
         accounts.c.party_id.is_(None),
+        accounts.c.currency == _home_currency(),
     )
     return {row["programme_id"]: row["id"] for row in tx.rows(query)}
 
 
 def party_accounts(tx: Tx, party_ids: Collection[PartyId]) -> dict[PartyId, AccountId]:
-    """The one account of each party."""
-    query = sa.select(accounts.c.party_id, accounts.c.id).where(accounts.c.party_id.in_(sorted(party_ids)))
-    return {row["party_id"]: row["id"] for row in tx.rows(query)}
+    """The account of each party that it was given when it came in; others that were opened for it are not it."""
+    paths = [path_of(code) for code, place in CHART.items() if place.per_party]
+    query = sa.select(accounts.c.party_id, accounts.c.id).where(
+        accounts.c.party_id.in_(sorted(party_ids)),
+        accounts.c.path.in_(paths),
+        accounts.c.currency == _home_currency(),
+    )
+    return {row["party_id"]: row["id"] for row in tx.rows(query.order_by(accounts.c.number.desc()))}
+
+
+def _home_currency() -> sa.ScalarSelect[str]:
+    home = sa.select(programmes.c.currency).where(programmes.c.id == accounts.c.programme_id)
+    return home.correlate(accounts).scalar_subquery()
 
 
 def programme_accounts(tx: Tx, programme_id: ProgrammeId) -> list[Place]:
     """All accounts of a programme, in the order of the chart and then of their opening."""
-    query = sa.select(accounts.c.code, accounts.c.party_id, accounts.c.pool, *_STATE).where(
-        accounts.c.programme_id == programme_id
-    )
+    query = _places().where(accounts.c.programme_id == programme_id)
     order = list(Code)
     return sorted(map(_place, tx.rows(query)), key=lambda place: (order.index(place.code), place.account.id))
 
 
-def save_accounts(tx: Tx, changed: Sequence[Account]) -> None:
-    """Writes the counters that the book decided."""
-    rows = [
-        {
-            "id": account.id,
-            "debits_minor": account.debits_minor,
-            "credits_minor": account.credits_minor,
-            "held_minor": account.held_minor,
-            "version": account.version,
-            "recorded_at": account.recorded_at,
-        }
-        for account in changed
-    ]
-    found = update_rows(tx, accounts, ["id"], rows)
-    assert found == len(rows), "every account that was locked is still there"
+def _places() -> sa.Select[Any]:
+    return sa.select(
+        accounts.c.code, accounts.c.path, accounts.c.party_id, accounts.c.pool, accounts.c.tags, *_STATE
+    )
 
 
 def _place(row: sa.RowMapping) -> Place:
-    return Place(Code(row["code"]), row["party_id"], row["pool"], _account(row))
+    return Place(
+        Code(row["code"]), row["path"], row["party_id"], row["pool"], tuple(row["tags"]), _account(row)
+    )
 
 
 def _account(row: sa.RowMapping) -> Account:
-    return Account(
-        id=row["id"],
-        programme_id=row["programme_id"],
-        currency=row["currency"],
-        side=Side(row["side"]),
-        status=Status(row["status"]),
-        min_available_minor=row["min_available_minor"],
-        max_balance_minor=row["max_balance_minor"],
-        debits_minor=row["debits_minor"],
-        credits_minor=row["credits_minor"],
-        held_minor=row["held_minor"],
-        version=row["version"],
-        recorded_at=row["recorded_at"],
-    )
+    state = {name: row[name] for name in Account._fields}
+    return Account(**state | {"side": Side(row["side"]), "status": Status(row["status"])})

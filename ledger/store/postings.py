@@ -1,49 +1,139 @@
-"""Transfers, entries and holds: what the book wrote, and what it must look at before it writes again."""
+"""What the book writes, and what it must look at before it writes again: transfers, legs, steps and holds.
+
+Movements are written before the transfer that they belong to: once a transfer stands, nothing is added to it.
+"""
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from struct import Struct
 from typing import Any
 
 import sqlalchemy as sa
 
-from ledger.core.commands import Capture, Command, Hold, Leg, Release, Reverse, kind_of
-from ledger.core.decide import Entry, HoldState, Movement, Posted, Recorded
-from ledger.core.ids import AccountId, TransferId
-from ledger.store.rows import insert_rows, update_rows
-from ledger.store.schema import entries, holds, transfers
+from ledger.core.account import Entry, HoldState, LegRecord, Movement, StepRecord
+from ledger.core.canonical import canonical_text
+from ledger.core.commands import (
+    Capture,
+    Command,
+    Expire,
+    Hold,
+    Increase,
+    Leg,
+    Post,
+    Release,
+    Reverse,
+    asked_of,
+    kind_of,
+)
+from ledger.core.ids import AccountId, ProgrammeId, TransferId
+from ledger.core.view import Posted, Recorded
+from ledger.store.packing import (
+    NULL,
+    bigints,
+    id_bytes,
+    id_field,
+    json_field,
+    microseconds,
+    text_field,
+    time_fields,
+    uuids,
+)
+from ledger.store.schema import accounts, entries, holds, transfers
 from ledger.store.tx import Tx
 
 _REVERSIBLE = ("post", "capture")
 
+_COPY_LEGS = """
+    COPY legs (amount_minor, debit_version, credit_version, debit_debits_minor, debit_credits_minor, debit_held_minor,
+        credit_debits_minor, credit_credits_minor, credit_held_minor, effective_at, recorded_at,
+        transfer_id, debit_number, credit_number, leg)
+    FROM STDIN (FORMAT BINARY)
+"""
+_LEG = Struct(">h" + 11 * "iq" + "i16s" + "ii" + "ii" + "ih").pack
+_COPY_STEPS = """
+    COPY account_steps (version, amount_minor, debits_after_minor, credits_after_minor, held_after_minor,
+        effective_at, recorded_at, transfer_id, account_number, movement)
+    FROM STDIN (FORMAT BINARY)
+"""
+_STEP = Struct(">h" + 7 * "iq" + "i16s" + "ii").pack
+_COPY_TRANSFERS = """
+    COPY transfers (id, programme_id, kind, clearance_id, notice_id, effective_at, recorded_at,
+        hold_id, reverses_id, reference, asked, metadata)
+    FROM STDIN (FORMAT BINARY)
+"""
+_TRANSFER = Struct(">hi").pack(12, 16)
+_WITHOUT_SUBJECT = frozenset({Post, Hold})
+_NO_SUBJECT = NULL + NULL
+_COPY_HOLDS = """
+    COPY holds (amount_minor, captured_minor, released_minor, transfer_id, programme_id, account_id,
+        expires_at, is_open)
+    FROM STDIN (FORMAT BINARY)
+"""
+_HOLD = Struct(">hiqiqiqi16si16si16s").pack
+_READ_HOLDS = """
+    SELECT uuid_send(transfer_id), uuid_send(programme_id), uuid_send(account_id),
+        amount_minor, captured_minor, released_minor, expires_at
+    FROM holds WHERE transfer_id = ANY(%s)
+"""
+_SAVE_HOLDS = """
+    UPDATE holds SET amount_minor = after.amount, captured_minor = after.captured, released_minor = after.released,
+        is_open = after.captured + after.released < after.amount
+    FROM unnest(%s, %s, %s, %s) AS after (id, amount, captured, released)
+    WHERE holds.transfer_id = after.id
+"""
 
-def known_transfers(tx: Tx, ids: Collection[TransferId]) -> dict[TransferId, bytes]:
-    """Which of these ids were used, and the digest of what they were used for."""
-    query = sa.select(transfers.c.id, transfers.c.content_digest).where(transfers.c.id.in_(sorted(ids)))
-    return {row["id"]: bytes(row["content_digest"]) for row in tx.rows(query)}
+
+# What was before ---------------------------------------------------------------------------------------------
+
+
+def legs_of(movements: Sequence[Entry]) -> tuple[Leg, ...]:
+    """The legs behind the entries of one transfer, in their order."""
+    debits = {entry.leg: entry for entry in movements if entry.movement is Movement.DEBIT}
+    credits_ = {entry.leg: entry for entry in movements if entry.movement is Movement.CREDIT}
+    return tuple(
+        Leg(debits[number].account_id, credits_[number].account_id, debits[number].amount_minor)
+        for number in sorted(debits)
+    )
+
+
+def entries_of(tx: Tx, ids: Collection[TransferId]) -> dict[TransferId, list[Entry]]:
+    """All movements of these transfers, as their accounts saw them."""
+    query = (
+        sa.select(accounts.c.id.label("account_id"), *(entries.c[name] for name in Entry._fields[1:]))
+        .join_from(entries, accounts, accounts.c.number == entries.c.account_number)
+        .where(entries.c.transfer_id.in_(sorted(ids)))
+        .order_by(entries.c.transfer_id, entries.c.leg, accounts.c.id, entries.c.version)
+    )
+    found: dict[TransferId, list[Entry]] = defaultdict(list)
+    for row in tx.rows(query):
+        found[row["transfer_id"]].append(Entry(**{**row, "movement": Movement(row["movement"])}))
+    return found
 
 
 def read_holds(tx: Tx, ids: Collection[TransferId]) -> dict[TransferId, HoldState]:
     """Holds as they stand. They change only under the lock of their account."""
     if not ids:
         return {}
-    query = sa.select(
-        holds.c.transfer_id.label("id"),
-        holds.c.programme_id,
-        holds.c.account_id,
-        holds.c.amount_minor,
-        holds.c.captured_minor,
-        holds.c.released_minor,
-        holds.c.expires_at,
-    ).where(holds.c.transfer_id.in_(sorted(ids)))
-    return {row["id"]: HoldState(**row) for row in tx.rows(query)}
+    rows = tx.fetch(_READ_HOLDS, uuids(sorted(ids)))
+    states = (
+        HoldState(
+            TransferId(f"xfr_{raw_id.hex()}"),
+            ProgrammeId(f"prg_{raw_programme.hex()}"),
+            AccountId(f"acct_{raw_account.hex()}"),
+            *rest,
+        )
+        for raw_id, raw_programme, raw_account, *rest in rows
+    )
+    return {hold.id: hold for hold in states}
 
 
 def read_posted(tx: Tx, ids: Collection[TransferId]) -> dict[TransferId, Posted]:
     """Transfers of the past with their legs, and whether they were reversed. A reversal is not itself one of them."""
     if not ids:
         return {}
-    legs = _legs(tx, ids)
+    movements = entries_of(tx, ids)
     reversal = transfers.alias("reversal")
     query = (
         sa.select(transfers.c.id, transfers.c.programme_id, reversal.c.id.label("reversal_id"))
@@ -52,113 +142,169 @@ def read_posted(tx: Tx, ids: Collection[TransferId]) -> dict[TransferId, Posted]
     )
     return {
         row["id"]: Posted(
-            row["id"], row["programme_id"], legs.get(row["id"], ()), row["reversal_id"] is not None
+            row["id"], row["programme_id"], legs_of(movements[row["id"]]), row["reversal_id"] is not None
         )
         for row in tx.rows(query)
     }
 
 
-def _legs(tx: Tx, ids: Collection[TransferId]) -> dict[TransferId, tuple[Leg, ...]]:
-    query = (
-        sa.select(
-            entries.c.transfer_id,
-            entries.c.leg,
-            entries.c.movement,
-            entries.c.account_id,
-            entries.c.amount_minor,
-        )
-        .where(entries.c.transfer_id.in_(sorted(ids)), entries.c.leg > 0)
-        .order_by(entries.c.transfer_id, entries.c.leg)
-    )
-    sides: dict[tuple[TransferId, int], dict[str, tuple[AccountId, int]]] = defaultdict(dict)
-    for row in tx.rows(query):
-        sides[row["transfer_id"], row["leg"]][row["movement"]] = (row["account_id"], row["amount_minor"])
-    found: dict[TransferId, list[Leg]] = defaultdict(list)
-    for (transfer_id, _), pair in sides.items():
-        debit, credit = pair[Movement.DEBIT], pair[Movement.CREDIT]
-        found[transfer_id].append(Leg(debit[0], credit[0], debit[1]))
-    return {transfer_id: tuple(legs) for transfer_id, legs in found.items()}
+# What is written ---------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def writing_legs(tx: Tx) -> Iterator[Callable[[Sequence[LegRecord]], None]]:
+    """Takes legs, a piece at a time; the server writes what it has while the next piece is made.
+
+    A version that is taken is a key violation: two writers can never both be right.
+    """
+    with tx.copy_in(_COPY_LEGS) as write:
+        yield lambda legs: write(_pack_legs(legs))
+
+
+def _pack_legs(legs: Sequence[LegRecord]) -> bytes:
+    packed = []
+    effective_at = recorded_at = None
+    effective_us = recorded_us = 0
+    for leg in legs:
+        if leg.effective_at is not effective_at:
+            effective_at, effective_us = leg.effective_at, microseconds(leg.effective_at)
+        if leg.recorded_at is not recorded_at:
+            recorded_at, recorded_us = leg.recorded_at, microseconds(leg.recorded_at)
+        packed.append(
+            _LEG(
+                15, 8, leg.amount_minor, 8, leg.debit_version, 8, leg.credit_version,
+                8, leg.debit_debits_minor, 8, leg.debit_credits_minor, 8, leg.debit_held_minor,
+                8, leg.credit_debits_minor, 8, leg.credit_credits_minor, 8, leg.credit_held_minor,
+                8, effective_us, 8, recorded_us, 16, bytes.fromhex(leg.transfer_id[4:]),
+                4, leg.debit.number, 4, leg.credit.number, 2, leg.leg,
+            )
+        )  # fmt: skip
+    return b"".join(packed)
+
+
+def insert_steps(tx: Tx, steps: Sequence[StepRecord]) -> None:
+    """Writes what happened to accounts alone. A version that is taken is a key violation."""
+    if steps:
+        with tx.copy_in(_COPY_STEPS) as write:
+            write(b"".join(map(_packed_step, steps)))
+
+
+def _packed_step(step: StepRecord) -> bytes:
+    return _STEP(
+        10, 8, step.version, 8, step.amount_minor,
+        8, step.debits_after_minor, 8, step.credits_after_minor, 8, step.held_after_minor,
+        8, microseconds(step.effective_at), 8, microseconds(step.recorded_at),
+        16, id_bytes(step.transfer_id), 4, step.account.number,
+    ) + text_field(step.movement.value)  # fmt: skip
 
 
 def insert_transfers(tx: Tx, recorded: Sequence[Recorded]) -> None:
     """Writes applied commands. A used id is a key violation: nothing is ever applied twice."""
-    insert_rows(tx, transfers, [_transfer_row(item) for item in recorded])
+    if recorded:
+        with tx.copy_in(_COPY_TRANSFERS) as write:
+            write(b"".join(_pack_transfers(recorded)))
 
 
-def _transfer_row(item: Recorded) -> dict[str, object]:
-    command = item.command
-    return {
-        "id": command.id,
-        "programme_id": command.programme_id,
-        "kind": kind_of(command),
-        "content_digest": item.content_digest,
-        "reference": command.reference,
-        "hold_id": command.hold_id if isinstance(command, Capture | Release) else None,
-        "reverses_id": command.transfer_id if isinstance(command, Reverse) else None,
-        "clearance_id": command.authority.clearance_id if command.authority else None,
-        "notice_id": command.authority.notice_id if command.authority else None,
-        "effective_at": command.effective_at,
-        "recorded_at": item.recorded_at,
-        "metadata": dict(command.metadata),
-    }
+def _pack_transfers(recorded: Sequence[Recorded]) -> Iterator[bytes]:
+    """The rows; what neighbours have in common is packed once."""
+    kind, programme_id, authority, effective_at, recorded_at = None, None, None, None, None
+    shared = b""
+    for command, at in recorded:
+        if not (
+            type(command) is kind
+            and command.programme_id is programme_id
+            and command.authority is authority
+            and command.effective_at is effective_at
+            and at is recorded_at
+        ):
+            kind, programme_id, authority = type(command), command.programme_id, command.authority
+            effective_at, recorded_at = command.effective_at, at
+            shared = _shared_fields(command, at)
+        asked, metadata = asked_of(command), command.metadata
+        yield b"".join(
+            (
+                _TRANSFER,
+                bytes.fromhex(command.id[4:]),
+                shared,
+                _NO_SUBJECT if kind in _WITHOUT_SUBJECT else _subject_fields(command),
+                text_field(command.reference),
+                _json_field(asked) if asked else NULL,
+                _json_field(metadata) if metadata else NULL,
+            )
+        )
 
 
-def insert_entries(tx: Tx, added: Sequence[Entry]) -> None:
-    """Writes entries. A version that is taken is a key violation: two writers can never both be right."""
-    insert_rows(tx, entries, [asdict(entry) | {"movement": entry.movement.value} for entry in added])
-
-
-def save_holds(tx: Tx, changed: Sequence[HoldState], commands: Sequence[Command]) -> None:
-    """Inserts the holds that these commands made, and updates the others."""
-    made = {command.id for command in commands if isinstance(command, Hold)}
-    rows = [{**asdict(hold), "transfer_id": hold.id} for hold in changed]
-    for row in rows:
-        del row["id"]
-    insert_rows(tx, holds, [row for row in rows if row["transfer_id"] in made])
-    update_rows(
-        tx,
-        holds,
-        ["transfer_id"],
-        [
-            {key: row[key] for key in ("transfer_id", "captured_minor", "released_minor")}
-            for row in rows
-            if row["transfer_id"] not in made
-        ],
+def _shared_fields(command: Command, at: datetime) -> bytes:
+    """From programme_id to recorded_at."""
+    authority = command.authority
+    return b"".join(
+        (
+            id_field(command.programme_id),
+            text_field(kind_of(command)),
+            NULL if authority is None else id_field(authority.clearance_id),
+            NULL if authority is None else id_field(authority.notice_id),
+            time_fields(command.effective_at, at),
+        )
     )
+
+
+def _subject_fields(command: Command) -> bytes:
+    """hold_id and reverses_id."""
+    if isinstance(command, Increase | Capture | Release | Expire):
+        return id_field(command.hold_id) + NULL
+    return NULL + id_field(command.transfer_id) if isinstance(command, Reverse) else _NO_SUBJECT
+
+
+def _json_field(value: Mapping[str, Any]) -> bytes:
+    return json_field(canonical_text(dict(value)))
+
+
+def insert_holds(tx: Tx, made: Sequence[HoldState]) -> None:
+    """Writes new holds."""
+    if made:
+        with tx.copy_in(_COPY_HOLDS) as write:
+            write(b"".join(map(_packed_hold, made)))
+
+
+def _packed_hold(hold: HoldState) -> bytes:
+    expires = hold.expires_at
+    return (
+        _HOLD(
+            8, 8, hold.amount_minor, 8, hold.captured_minor, 8, hold.released_minor,
+            16, id_bytes(hold.id), 16, id_bytes(hold.programme_id), 16, id_bytes(hold.account_id),
+        )
+        + (NULL if expires is None else _INSTANT(8, microseconds(expires)))
+        + (_TRUE if hold.remaining_minor else _FALSE)
+    )  # fmt: skip
+
+
+_INSTANT = Struct(">iq").pack
+_TRUE, _FALSE = b"\0\0\0\1\1", b"\0\0\0\1\0"
+
+
+def save_holds(tx: Tx, changed: Sequence[HoldState]) -> None:
+    """Writes what has become of holds that stand."""
+    if not changed:
+        return
+    found = tx.execute(
+        _SAVE_HOLDS,
+        uuids([hold.id for hold in changed]),
+        bigints([hold.amount_minor for hold in changed]),
+        bigints([hold.captured_minor for hold in changed]),
+        bigints([hold.released_minor for hold in changed]),
+    )
+    assert found == len(changed), "every hold that was read is still there"
+
+
+# What is looked for ------------------------------------------------------------------------------------------
 
 
 def expired_holds(tx: Tx, limit: int) -> list[TransferId]:
     """Holds past their time with something left on them, oldest first."""
     query = (
         sa.select(holds.c.transfer_id)
-        .where(
-            holds.c.expires_at <= tx.now,
-            holds.c.captured_minor + holds.c.released_minor < holds.c.amount_minor,
-        )
+        .where(holds.c.expires_at <= tx.now, holds.c.is_open)
         .order_by(holds.c.expires_at)
         .limit(limit)
     )
     return [row["transfer_id"] for row in tx.rows(query)]
-
-
-def entries_page(tx: Tx, account_id: AccountId, *, after: int, limit: int) -> list[dict[str, Any]]:
-    """Entries of one account, oldest first, from behind a version."""
-    names = (
-        "version",
-        "transfer_id",
-        "leg",
-        "movement",
-        "amount_minor",
-        "debits_after_minor",
-        "credits_after_minor",
-        "held_after_minor",
-        "effective_at",
-        "recorded_at",
-    )
-    query = (
-        sa.select(*(entries.c[name] for name in names))
-        .where(entries.c.account_id == account_id, entries.c.version > after)
-        .order_by(entries.c.version)
-        .limit(limit)
-    )
-    return [dict(row) for row in tx.rows(query)]

@@ -38,7 +38,8 @@ PROGRAMME, PARTY, ACCOUNT, TRANSFER = Id("prg"), Id("pty"), Id("acct"), Id("xfr"
 CLEARANCE, CASE, NOTICE, EVENT = Id("clr"), Id("case"), Id("ntc"), Id("evt")
 CHECKOUT, CAPTURE, REFUND, PAYOUT, ATTEMPT = Id("chk"), Id("cap"), Id("rfd"), Id("pay"), Id("att")
 DEPOSIT, VIBAN, AUTHENTICATION, AUTHENTICATOR = Id("dep"), Id("vib"), Id("sca"), Id("atc")
-STATEMENT, LINE, REQUEST, BREAK, EXPORT, LIST, STEP = (
+PERIOD, STATEMENT, LINE, REQUEST, BREAK, EXPORT, LIST, STEP = (
+    Id("prd"),
     Id("stm"),
     Id("sln"),
     Id("srq"),
@@ -151,16 +152,37 @@ notices = _table(
     received_at=TIME,
     processed_at=TIME,
 )
+units = _table(
+    "units",
+    programme_id=PROGRAMME,
+    code=sa.Text(),
+    name=sa.Text(),
+    decimals=sa.SmallInteger(),
+    defined_at=TIME,
+)
+periods = _table(
+    "periods",
+    id=PERIOD,
+    programme_id=PROGRAMME,
+    starts_at=TIME,
+    ends_at=TIME,
+    state=sa.Text(),
+    created_at=TIME,
+)
+horizons = _table("horizons", programme_id=PROGRAMME, answered_until=TIME)
 accounts = _table(
     "accounts",
     id=ACCOUNT,
+    number=sa.Integer(),
     programme_id=PROGRAMME,
     code=sa.Text(),
+    path=sa.Text(),
     party_id=PARTY,
     currency=sa.Text(),
     **{"class": sa.Text()},
     side=sa.Text(),
     pool=sa.Text(),
+    tags=ARRAY(sa.Text()),
     status=sa.Text(),
     min_available_minor=sa.BigInteger(),
     max_balance_minor=sa.BigInteger(),
@@ -176,7 +198,6 @@ transfers = _table(
     id=TRANSFER,
     programme_id=PROGRAMME,
     kind=sa.Text(),
-    content_digest=BYTEA(),
     reference=sa.Text(),
     hold_id=TRANSFER,
     reverses_id=TRANSFER,
@@ -184,12 +205,45 @@ transfers = _table(
     notice_id=NOTICE,
     effective_at=TIME,
     recorded_at=TIME,
-    metadata=JSONB(),
     xid=sa.Text(),
+    asked=JSONB(),
+    metadata=JSONB(),
 )
+legs = _table(
+    "legs",
+    amount_minor=sa.BigInteger(),
+    debit_version=sa.BigInteger(),
+    credit_version=sa.BigInteger(),
+    debit_debits_minor=sa.BigInteger(),
+    debit_credits_minor=sa.BigInteger(),
+    debit_held_minor=sa.BigInteger(),
+    credit_debits_minor=sa.BigInteger(),
+    credit_credits_minor=sa.BigInteger(),
+    credit_held_minor=sa.BigInteger(),
+    effective_at=TIME,
+    recorded_at=TIME,
+    transfer_id=TRANSFER,
+    debit_number=sa.Integer(),
+    credit_number=sa.Integer(),
+    leg=sa.SmallInteger(),
+)
+account_steps = _table(
+    "account_steps",
+    version=sa.BigInteger(),
+    amount_minor=sa.BigInteger(),
+    debits_after_minor=sa.BigInteger(),
+    credits_after_minor=sa.BigInteger(),
+    held_after_minor=sa.BigInteger(),
+    effective_at=TIME,
+    recorded_at=TIME,
+    transfer_id=TRANSFER,
+    account_number=sa.Integer(),
+    movement=sa.Text(),
+)
+# A view: every leg as its two accounts saw it, and every step as its one account did.
 entries = _table(
     "entries",
-    account_id=ACCOUNT,
+    account_number=sa.Integer(),
     version=sa.BigInteger(),
     transfer_id=TRANSFER,
     leg=sa.SmallInteger(),
@@ -203,14 +257,16 @@ entries = _table(
 )
 holds = _table(
     "holds",
-    transfer_id=TRANSFER,
-    programme_id=PROGRAMME,
-    account_id=ACCOUNT,
     amount_minor=sa.BigInteger(),
     captured_minor=sa.BigInteger(),
     released_minor=sa.BigInteger(),
     expires_at=TIME,
+    transfer_id=TRANSFER,
+    programme_id=PROGRAMME,
+    account_id=ACCOUNT,
+    is_open=sa.Boolean(),
 )
+
 virtual_ibans = _table(
     "virtual_ibans",
     id=VIBAN,
@@ -387,7 +443,13 @@ log_leaves = _table(
     "log_leaves", programme_id=PROGRAMME, position=sa.BigInteger(), transfer_id=TRANSFER, leaf_hash=BYTEA()
 )
 checkpoints = _table(
-    "checkpoints", programme_id=PROGRAMME, size=sa.BigInteger(), root=BYTEA(), note=sa.Text(), sealed_at=TIME
+    "checkpoints",
+    programme_id=PROGRAMME,
+    size=sa.BigInteger(),
+    root=BYTEA(),
+    peaks=BYTEA(),
+    note=sa.Text(),
+    sealed_at=TIME,
 )
 exports = _table(
     "exports",

@@ -6,9 +6,8 @@ from datetime import date, datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import JSONB
 
-from ledger.core.decide import Movement
+from ledger.core.account import Movement
 from ledger.core.ids import AccountId, ProgrammeId
 from ledger.core.matching import BankLine, BookMovement, Match
 from ledger.core.statement import Statement
@@ -129,31 +128,31 @@ def unmatched_lines(tx: Tx, programme_id: ProgrammeId) -> list[BankLine]:
 def unmatched_movements(tx: Tx, programme_id: ProgrammeId) -> list[BookMovement]:
     """Entries on accounts that have statements, up to the end of the newest one, that no match names."""
     covered = (
-        sa.select(statements.c.account_id, sa.func.max(statements.c.ends_at).label("until"))
+        sa.select(accounts.c.id, accounts.c.number, sa.func.max(statements.c.ends_at).label("until"))
+        .select_from(statements.join(accounts, accounts.c.id == statements.c.account_id))
         .where(statements.c.programme_id == programme_id)
-        .group_by(statements.c.account_id)
+        .group_by(accounts.c.id)
         .subquery()
     )
     sign = sa.case((entries.c.movement == Movement.DEBIT.value, 1), else_=-1)
-    end_to_end = sa.cast(transfers.c.metadata, JSONB)["end_to_end_id"].astext
     query = (
         sa.select(
-            entries.c.account_id,
+            covered.c.id.label("account_id"),
             entries.c.version,
             transfers.c.reference,
-            end_to_end.label("end_to_end_id"),
+            transfers.c.metadata["end_to_end_id"].astext.label("end_to_end_id"),
             (entries.c.amount_minor * sign).label("amount_minor"),
         )
         .select_from(
-            entries.join(covered, covered.c.account_id == entries.c.account_id)
+            entries.join(covered, covered.c.number == entries.c.account_number)
             .join(transfers, transfers.c.id == entries.c.transfer_id)
             .outerjoin(
                 matches,
-                sa.and_(matches.c.account_id == entries.c.account_id, matches.c.version == entries.c.version),
+                sa.and_(matches.c.account_id == covered.c.id, matches.c.version == entries.c.version),
             )
         )
         .where(entries.c.leg > 0, entries.c.effective_at < covered.c.until, matches.c.line_id.is_(None))
-        .order_by(entries.c.account_id, entries.c.version)
+        .order_by(covered.c.id, entries.c.version)
     )
     return [BookMovement(**row) for row in tx.rows(query)]
 

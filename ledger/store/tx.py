@@ -1,14 +1,17 @@
 """One database transaction, with its one `now` and its source of ids. Opened and committed by the caller only."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import count
-from typing import Any
+from typing import Any, LiteralString
 
+import psycopg
 import sqlalchemy as sa
 
 from ledger.core.ids import to_text, uuid7
+from ledger.store.packing import COPY_HEADER, COPY_TRAILER
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,3 +46,36 @@ class Tx:
         """Runs a statement that returns nothing; says how many rows it touched."""
         counted = {"preserve_rowcount": True}  # SQLAlchemy counts inserted rows only when asked
         return self.connection.execute(statement, parameters or {}, execution_options=counted).rowcount
+
+    # The book's own statements: binary both ways, past SQLAlchemy, because a batch is thousands of rows.
+
+    def fetch(self, statement: LiteralString, *parameters: object) -> list[tuple[Any, ...]]:
+        """All rows of a statement whose parameters are packed already."""
+        with self._cursor(statement) as cursor:
+            return cursor.execute(statement, parameters, binary=True).fetchall()
+
+    def execute(self, statement: LiteralString, *parameters: object) -> int:
+        """Runs a statement whose parameters are packed already; says how many rows it touched."""
+        with self._cursor(statement) as cursor:
+            return cursor.execute(statement, parameters, binary=True).rowcount
+
+    @contextmanager
+    def copy_in(self, statement: LiteralString) -> Iterator[Callable[[bytes], None]]:
+        """Opens a binary COPY; what is yielded takes packed rows, which the server writes while more are packed."""
+        with self._cursor(statement) as cursor, cursor.copy(statement) as copy:
+            copy.write(COPY_HEADER)
+            yield copy.write
+            copy.write(COPY_TRAILER)
+
+    @contextmanager
+    def _cursor(self, statement: str) -> Iterator[psycopg.Cursor[tuple[Any, ...]]]:
+        """A cursor of the driver's own; its errors come out as SQLAlchemy's, like those of every other statement."""
+        driver = self.connection.connection.driver_connection
+        assert isinstance(driver, psycopg.Connection), "the engine is made for psycopg"
+        try:
+            with driver.cursor(binary=True) as cursor:
+                yield cursor
+        except psycopg.Error as error:
+            raise sa.exc.DBAPIError.instance(
+                statement, None, error, psycopg.Error, dialect=self.connection.dialect
+            ) from error

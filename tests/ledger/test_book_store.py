@@ -1,31 +1,49 @@
 """What the database refuses by itself, whatever the code above it believes; and that a batch costs what one does."""
 
-from collections.abc import Iterator
+import re
+import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import timedelta, timezone
+from decimal import Decimal
+from functools import partial
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 
 from api.database import engine
 from ledger import book
-from ledger.core.chart import Code, Side
-from ledger.core.commands import BATCH_MAX, Applied, Authority, Command, Exists, Leg, Refusal, content_digest
-from ledger.core.decide import Entry, Movement, Recorded
+from ledger.core.account import Account, LegRecord, Movement, StepRecord
+from ledger.core.chart import Side
+from ledger.core.commands import (
+    BATCH_MAX,
+    Applied,
+    Authority,
+    Command,
+    Exists,
+    Leg,
+    Part,
+    Rate,
+    Refusal,
+)
 from ledger.core.errors import InvalidValue
 from ledger.core.ids import AccountId, ClearanceId
 from ledger.core.money import MINOR_MAX
-from ledger.store.accounts import Opening, lock_accounts, open_accounts
-from ledger.store.postings import insert_entries, insert_transfers, read_holds, read_posted
+from ledger.core.view import Recorded
+from ledger.store.accounts import lock_accounts, save_accounts
+from ledger.store.postings import insert_steps, insert_transfers, read_holds, read_posted, writing_legs
 from ledger.store.tx import Tx
 from tests.conftest import MONDAY_MORNING, Database, OpenTx, make_programme
 from tests.ledger.model import answer_of
-from tests.ledger.world import Asker, asker, breaches, done, open_account
+from tests.ledger.world import Asker, asker, breaches, done, open_account, table_counts
 
 FACTS = {
     "transfers": "reference",
-    "entries": "version",
+    "legs": "leg",
+    "account_steps": "version",
+    "units": "name",
     "clearances": "order_kind",
     "cases": "order_kind",
     "line_steps": "line_no",
@@ -78,23 +96,24 @@ def bank(open_tx: OpenTx) -> Bank:
         return Bank(tx)
 
 
-@contextmanager
-def counted_statements(database: Database) -> Iterator[list[str]]:
-    seen: list[str] = []
-
-    def note(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
-        seen.append(statement)
-
-    sa.event.listen(database.app_engine, "before_cursor_execute", note)
-    yield seen
-    sa.event.remove(database.app_engine, "before_cursor_execute", note)
+def statements_of(open_tx: OpenTx, work: Callable[[Tx], object]) -> int:
+    """How many statements a piece of work sends to the server, as the driver itself writes them down."""
+    with tempfile.TemporaryFile("w+") as trace:
+        with open_tx() as tx:
+            driver = tx.connection.connection.driver_connection
+            assert isinstance(driver, psycopg.Connection)
+            driver.pgconn.trace(trace.fileno())
+            work(tx)
+            driver.pgconn.untrace()
+        trace.seek(0)
+        return sum(re.search(r"\tF\t\d+\t(Query|Execute)\b", line) is not None for line in trace)
 
 
 # A batch costs what one does --------------------------------------------------------------------------------
 
 
 def mixed(bank: Bank, batch: str, count: int) -> list[list[Command]]:
-    """Groups of every kind of command, `count` of each."""
+    """Groups of every kind of command that moves money, `count` of each."""
     ask, groups = bank.ask, list[list[Command]]()
     for place in range(count):
         name = f"{batch} {place}"
@@ -102,32 +121,35 @@ def mixed(bank: Bank, batch: str, count: int) -> list[list[Command]]:
             [ask.post(f"{name} post", Leg(bank.safe, bank.ana, 10), Leg(bank.ana, bank.ben, 1))],
             [
                 ask.hold(f"{name} hold", bank.ana, amount_minor=5),
+                ask.increase(f"{name} more", f"{name} hold", amount_minor=2),
                 ask.capture(f"{name} capture", f"{name} hold", Leg(bank.ana, bank.ben, 2)),
             ],
             [ask.release(f"{name} rest", f"{name} hold"), ask.reverse(f"{name} undo", f"{name} post")],
+            [ask.freeze(f"{name} freeze", bank.ben), ask.unfreeze(f"{name} unfreeze", bank.ben)],
         ]
     return groups
 
 
-def test_the_number_of_statements_does_not_grow_with_the_batch(
-    database: Database, open_tx: OpenTx, bank: Bank
-) -> None:
-    counts = {}
+def post_all(tx: Tx, groups: list[list[Command]]) -> None:
+    results = book.post(tx, groups)
+    assert all(isinstance(result, Applied) for group in results for result in group)
+
+
+def test_the_number_of_statements_does_not_grow_with_the_batch(open_tx: OpenTx, bank: Bank) -> None:
     with open_tx() as tx:
         bank.fund(tx, 10_000)
 
-    for size in (1, 10, 500):
-        with counted_statements(database) as seen, open_tx() as tx:
-            results = book.post(tx, mixed(bank, f"batch of {size}", size))
-            assert all(isinstance(result, Applied) for group in results for result in group)
-        counts[size] = len(seen)
+    counts = {
+        size: statements_of(open_tx, partial(post_all, groups=mixed(bank, f"of {size}", size)))
+        for size in (1, 10, 500)
+    }
 
     assert counts[1] == counts[10] == counts[500]
     assert counts[1] <= 14
 
 
 def test_touching_old_holds_and_transfers_costs_the_same_for_one_and_for_many(
-    database: Database, open_tx: OpenTx, bank: Bank
+    open_tx: OpenTx, bank: Bank
 ) -> None:
     ask, counts = bank.ask, {}
     with open_tx() as tx:
@@ -135,20 +157,34 @@ def test_touching_old_holds_and_transfers_costs_the_same_for_one_and_for_many(
         done(tx, *(ask.hold(f"hold {place}", bank.ana, amount_minor=3) for place in range(200)))
         done(tx, *(ask.post(f"pay {place}", Leg(bank.ana, bank.ben, 3)) for place in range(200)))
 
-    for size in (1, 199):
-        places = range(200 - size, 200) if size == 1 else range(size)
-        with counted_statements(database) as seen, open_tx() as tx:
-            done(
-                tx,
-                *(
-                    ask.capture(f"cap {place}", f"hold {place}", Leg(bank.ana, bank.ben, 2))
-                    for place in places
-                ),
-                *(ask.reverse(f"undo {place}", f"pay {place}") for place in places),
-            )
-        counts[size] = len(seen)
+    def touch(tx: Tx, places: range) -> None:
+        leg = Leg(bank.ana, bank.ben, 2)
+        done(
+            tx,
+            *(ask.capture(f"cap {place}", f"hold {place}", leg) for place in places),
+            *(ask.reverse(f"undo {place}", f"pay {place}") for place in places),
+        )
+
+    for places in (range(199, 200), range(199)):
+        counts[len(places)] = statements_of(open_tx, partial(touch, places=places))
 
     assert counts[1] == counts[199]
+
+
+def test_opening_one_account_costs_what_opening_many_does(open_tx: OpenTx, bank: Bank) -> None:
+    def openings(batch: str, count: int) -> list[list[Command]]:
+        with open_tx() as tx:
+            new = [AccountId(tx.new_id("acct")) for _ in range(count)]
+        return [
+            [bank.ask.open(f"{batch} {place}", account_id, subdivision=(batch, str(place)))]
+            for place, account_id in enumerate(new)
+        ]
+
+    one, many = openings("one", 1), openings("many", 300)
+
+    assert statements_of(open_tx, lambda tx: post_all(tx, one)) == statements_of(
+        open_tx, lambda tx: post_all(tx, many)
+    )
 
 
 def test_a_batch_has_a_largest_size(open_tx: OpenTx, bank: Bank) -> None:
@@ -165,6 +201,7 @@ def test_a_batch_has_a_largest_size(open_tx: OpenTx, bank: Bank) -> None:
 def test_an_empty_batch_does_nothing(open_tx: OpenTx) -> None:
     with open_tx() as tx:
         assert book.post(tx, []) == ()
+        assert book.post(tx, [[], []]) == ((), ())
 
 
 def test_the_results_of_a_batch_are_those_of_one_by_one(open_tx: OpenTx) -> None:
@@ -175,7 +212,7 @@ def test_the_results_of_a_batch_are_those_of_one_by_one(open_tx: OpenTx) -> None
             groups: list[list[Command]] = [
                 *mixed(bank, "a", 3),
                 *mixed(bank, "a", 4),
-                [bank.ask.post("short", Leg(bank.ben, bank.safe, 99))],
+                [bank.ask.post("short", Leg(bank.ben, bank.safe, 9_999))],
             ]
             results = book.post(tx, groups) if together else [book.post(tx, [group])[0] for group in groups]
             states = lock_accounts(tx, [bank.safe, bank.ana, bank.ben])
@@ -277,58 +314,58 @@ def test_the_columns_of_an_account_that_are_not_counters_cannot_be_updated(
             tx.run(sa.text(f"UPDATE accounts SET {column} = {column}"))
 
 
-def entry(
-    bank: Bank, account_id: AccountId, movement: Movement, amount_minor: int = 5, leg: int = 1
-) -> Entry:
-    return Entry(
-        account_id=account_id,
-        version=1,
-        transfer_id=bank.ask.xfr("by hand"),
-        leg=leg,
-        movement=movement,
-        amount_minor=amount_minor,
-        debits_after_minor=0,
-        credits_after_minor=0,
-        held_after_minor=0,
-        effective_at=MONDAY_MORNING,
-        recorded_at=MONDAY_MORNING,
-    )
+def counters(account: Account) -> tuple[int, int, int]:
+    return account.debits_minor, account.credits_minor, account.held_minor
 
 
-def insert_by_hand(tx: Tx, bank: Bank, *added: Entry) -> None:
+def leg_by_hand(
+    tx: Tx, bank: Bank, debit_id: AccountId, credit_id: AccountId, *, amount_minor: int = 5
+) -> LegRecord:
+    """A leg as no code of ours would write it: of whatever accounts, with whatever amount."""
+    accounts = lock_accounts(tx, [debit_id, credit_id])
+    debit, credit = accounts[debit_id], accounts[credit_id]
+    return LegRecord(
+        bank.ask.xfr("by hand"), 1, debit, credit, amount_minor, debit.version + 1, credit.version + 1,
+        *counters(debit), *counters(credit), MONDAY_MORNING, MONDAY_MORNING,
+    )  # fmt: skip
+
+
+def step_by_hand(account: Account, bank: Bank, movement: Movement, amount_minor: int) -> StepRecord:
+    return StepRecord(
+        account, account.version + 1, bank.ask.xfr("by hand"), movement, amount_minor, *counters(account),
+        MONDAY_MORNING, MONDAY_MORNING,
+    )  # fmt: skip
+
+
+def insert_legs(tx: Tx, *legs: LegRecord) -> None:
+    with writing_legs(tx) as write:
+        write(legs)
+
+
+def refused_by_the_database(open_tx: OpenTx, match: str, work: Callable[[Tx], object]) -> None:
+    """Raises: AssertionError when the database takes it, or refuses it for another reason."""
+    with pytest.raises(sa.exc.IntegrityError, match=match), open_tx() as tx:
+        work(tx)
+
+
+def insert_step(tx: Tx, bank: Bank, account_id: AccountId, movement: Movement, minor: int) -> None:
+    account = lock_accounts(tx, [account_id])[account_id]
+    insert_steps(tx, [step_by_hand(account, bank, movement, minor)])
+
+
+def insert_transfer(tx: Tx, bank: Bank) -> None:
     command = bank.ask.post("by hand", Leg(bank.safe, bank.ana, 5))
-    insert_transfers(tx, [Recorded(command, content_digest(command), MONDAY_MORNING)])
-    insert_entries(tx, added)
+    insert_transfers(tx, [Recorded(command, MONDAY_MORNING)])
 
 
-DEBIT, CREDIT = Movement.DEBIT, Movement.CREDIT
-
-
-UNBALANCED = (
-    ([DEBIT], [5], [1]),
-    ([CREDIT], [5], [1]),
-    ([DEBIT, CREDIT], [5, 4], [1, 1]),
-    ([DEBIT, DEBIT], [5, 5], [1, 1]),
-    ([DEBIT, CREDIT], [5, 5], [1, 2]),
-    ([DEBIT, CREDIT, CREDIT], [5, 5, 5], [1, 1, 1]),
-)
-
-
-def test_a_leg_that_does_not_balance_is_refused_by_the_database(open_tx: OpenTx, bank: Bank) -> None:
-    accounts = [bank.safe, bank.ana, bank.ben]
-
-    for movements, amounts, legs in UNBALANCED:
-        rows = [
-            entry(bank, account_id, movement, amount_minor, leg)
-            for account_id, movement, amount_minor, leg in zip(
-                accounts, movements, amounts, legs, strict=False
-            )
-        ]
-        with (
-            pytest.raises(sa.exc.IntegrityError, match="a leg must be one debit and one credit"),
-            open_tx() as tx,
-        ):
-            insert_by_hand(tx, bank, *rows)
+def test_a_leg_is_an_amount_between_two_accounts(open_tx: OpenTx, bank: Bank) -> None:
+    for other, amount_minor, constraint in (
+        (bank.ana, 0, "legs_amount_minor_check"),
+        (bank.ana, -5, "legs_amount_minor_check"),
+        (bank.safe, 5, "legs_check"),
+    ):
+        with pytest.raises(sa.exc.IntegrityError, match=constraint), open_tx() as tx:
+            insert_legs(tx, leg_by_hand(tx, bank, bank.safe, other, amount_minor=amount_minor))
 
 
 def test_a_leg_over_two_currencies_or_two_programmes_is_refused_by_the_database(
@@ -339,35 +376,124 @@ def test_a_leg_over_two_currencies_or_two_programmes_is_refused_by_the_database(
         elsewhere = open_account(tx, make_programme(tx, "elsewhere"))
 
     for other in (dollars, elsewhere):
-        with pytest.raises(sa.exc.IntegrityError, match="a leg must be"), open_tx() as tx:
-            insert_by_hand(tx, bank, entry(bank, bank.safe, DEBIT), entry(bank, other, CREDIT))
+        for pair in ((bank.safe, other), (other, bank.safe)):
+            with (
+                pytest.raises(sa.exc.IntegrityError, match="of one programme and one currency"),
+                open_tx() as tx,
+            ):
+                insert_legs(tx, leg_by_hand(tx, bank, *pair))
 
 
-def test_balanced_legs_are_taken_so_the_refusals_above_have_one_cause(open_tx: OpenTx, bank: Bank) -> None:
+def test_a_leg_of_an_account_that_is_not_there_is_refused_by_the_database(
+    open_tx: OpenTx, bank: Bank
+) -> None:
+    def insert(tx: Tx) -> None:
+        leg = leg_by_hand(tx, bank, bank.safe, bank.ana)
+        insert_legs(tx, leg._replace(credit=leg.credit._replace(number=999_999)))
+
+    refused_by_the_database(open_tx, "of one programme and one currency", insert)
+
+
+def test_one_bad_leg_among_good_ones_is_refused_by_the_database(open_tx: OpenTx, bank: Bank) -> None:
     with open_tx() as tx:
-        insert_by_hand(tx, bank, entry(bank, bank.safe, DEBIT), entry(bank, bank.ana, CREDIT))
+        dollars = bank.account(tx, currency="USD")
+
+    def insert(tx: Tx) -> None:
+        good, bad = leg_by_hand(tx, bank, bank.safe, bank.ana), leg_by_hand(tx, bank, bank.ben, dollars)
+        insert_legs(tx, good, bad._replace(leg=2))
+
+    refused_by_the_database(open_tx, "of one programme and one currency", insert)
+
+
+def test_sound_legs_are_taken_so_the_refusals_above_have_one_cause(open_tx: OpenTx, bank: Bank) -> None:
+    with open_tx() as tx:
+        insert_legs(tx, leg_by_hand(tx, bank, bank.safe, bank.ana))
+        insert_transfer(tx, bank)
 
         assert len(read_posted(tx, {bank.ask.xfr("by hand")})) == 1
 
 
-def test_a_transfer_takes_no_entries_after_its_own_transaction(open_tx: OpenTx, bank: Bank) -> None:
+def test_a_transfer_that_stands_takes_no_movements(open_tx: OpenTx, bank: Bank) -> None:
     with open_tx() as tx:
-        insert_by_hand(tx, bank, entry(bank, bank.safe, DEBIT), entry(bank, bank.ana, CREDIT))
+        insert_legs(tx, leg_by_hand(tx, bank, bank.safe, bank.ana))
+        insert_transfer(tx, bank)
 
-    late = [
-        replace(entry(bank, place, side, leg=2), version=2)
-        for place, side in ((bank.safe, DEBIT), (bank.ana, CREDIT))
-    ]
-    with pytest.raises(sa.exc.IntegrityError, match="after its own transaction"), open_tx() as tx:
-        insert_entries(tx, late)
+    def insert(tx: Tx) -> None:
+        insert_legs(tx, leg_by_hand(tx, bank, bank.safe, bank.ben)._replace(leg=2, debit_version=9))
+
+    late = "no movements once it stands"
+    refused_by_the_database(open_tx, late, insert)
+    refused_by_the_database(open_tx, late, lambda tx: insert_step(tx, bank, bank.ben, Movement.HOLD, 5))
 
 
-def test_a_taken_version_is_a_key_violation(open_tx: OpenTx, bank: Bank) -> None:
+def test_a_transfer_takes_no_movements_after_itself_in_its_own_transaction(
+    open_tx: OpenTx, bank: Bank
+) -> None:
+    def insert(tx: Tx) -> None:
+        insert_transfer(tx, bank)
+        insert_legs(tx, leg_by_hand(tx, bank, bank.safe, bank.ana))
+
+    refused_by_the_database(open_tx, "no movements once it stands", insert)
+
+
+def test_a_version_that_is_taken_is_a_key_violation(open_tx: OpenTx, bank: Bank) -> None:
+    with open_tx() as tx:
+        bank.fund(tx, 10)
+        done(tx, bank.ask.freeze("freeze", bank.ben))
+        debit = leg_by_hand(tx, bank, bank.safe, bank.ben)._replace(debit_version=2)
+        credit = leg_by_hand(tx, bank, bank.safe, bank.ana)._replace(credit_version=2)
+        ben = lock_accounts(tx, [bank.ben])[bank.ben]
+        step = step_by_hand(ben, bank, Movement.UNFREEZE, 0)._replace(version=2)
+
+    refused_by_the_database(open_tx, "legs_by_debit", lambda tx: insert_legs(tx, debit))
+    refused_by_the_database(open_tx, "legs_by_credit", lambda tx: insert_legs(tx, credit))
+    refused_by_the_database(open_tx, "account_steps_pkey", lambda tx: insert_steps(tx, [step]))
+
+
+@pytest.mark.parametrize(
+    ("movement", "minor"), [(Movement.HOLD, 0), (Movement.RELEASE, -1), (Movement.FREEZE, 1)]
+)
+def test_a_step_is_an_amount_or_a_change_of_status(
+    open_tx: OpenTx, bank: Bank, movement: Movement, minor: int
+) -> None:
+    refused_by_the_database(
+        open_tx, "account_steps_check", lambda tx: insert_step(tx, bank, bank.ana, movement, minor)
+    )
+
+
+def test_counters_are_saved_on_top_of_the_version_that_was_locked_and_of_no_other(
+    open_tx: OpenTx, bank: Bank
+) -> None:
+    """Whoever decided by an older version than the one that stands saves nothing, and all he wrote is undone."""
+    with open_tx() as tx:
+        stale = lock_accounts(tx, [bank.ana])[bank.ana]
     with open_tx() as tx:
         bank.fund(tx, 10)
 
-    with pytest.raises(sa.exc.IntegrityError, match="entries_pkey"), open_tx() as tx:
-        insert_by_hand(tx, bank, entry(bank, bank.safe, DEBIT), entry(bank, bank.ana, CREDIT))
+    after = stale._replace(version=stale.version + 1, credits_minor=7)
+    with pytest.raises(AssertionError, match="still as it was when it was locked"), open_tx() as tx:
+        save_accounts(tx, [(stale, after)])
+    with open_tx() as tx:
+        assert lock_accounts(tx, [bank.ana])[bank.ana].credits_minor == 10
+
+
+def test_a_transfer_is_reversed_once_by_the_database_too(open_tx: OpenTx, bank: Bank) -> None:
+    with open_tx() as tx:
+        bank.fund(tx, 10)
+        done(tx, bank.ask.reverse("undo", "fund"))
+
+    with pytest.raises(sa.exc.IntegrityError, match="transfers_reversed_once"), open_tx() as tx:
+        insert_transfers(tx, [Recorded(bank.ask.reverse("undo again", "fund"), MONDAY_MORNING)])
+
+
+def test_no_more_is_taken_of_a_hold_than_it_holds_by_the_database_too(open_tx: OpenTx, bank: Bank) -> None:
+    with open_tx() as tx:
+        bank.fund(tx, 10)
+        done(tx, bank.ask.hold("hold", bank.ana, amount_minor=9))
+
+    for change in ("captured_minor = 10", "captured_minor = 5, released_minor = 5", "is_open = false"):
+        with pytest.raises(sa.exc.IntegrityError, match="holds_check"), open_tx() as tx:
+            tx.run(sa.text(f"UPDATE holds SET {change}"))
 
 
 def test_no_money_moves_without_an_authority(open_tx: OpenTx, bank: Bank) -> None:
@@ -387,12 +513,12 @@ def test_no_money_moves_under_a_clearance_that_nobody_redeemed(open_tx: OpenTx, 
 
     command = replace(bank.ask.post("pay", Leg(bank.safe, bank.ana, 5)), authority=made_up)
 
-    # The book takes it, because a flow redeems the clearance later in the transaction; the commit does not.
-    with pytest.raises(sa.exc.IntegrityError, match="transfers_clearance_id_fkey"), open_tx() as tx:
-        done(tx, command)
+    refused_by_the_database(
+        open_tx, "names a clearance, a notice or a programme", lambda tx: done(tx, command)
+    )
 
     with open_tx() as tx:
-        assert lock_accounts(tx, [bank.ana])[bank.ana].version == 0
+        assert lock_accounts(tx, [bank.ana])[bank.ana].version == 1
 
 
 def test_holds_are_given_back_without_an_authority(open_tx: OpenTx, bank: Bank) -> None:
@@ -402,29 +528,159 @@ def test_holds_are_given_back_without_an_authority(open_tx: OpenTx, bank: Bank) 
         release = bank.ask.release("release", "hold")
 
         assert release.authority is None
-        assert book.post(tx, [[release], [release]]) == ((Applied(release.id),), (Exists(release.id),))
+        assert book.post(tx, [[release], [release]]) == (
+            (Applied(release.id, MONDAY_MORNING, 5),),
+            (Exists(release.id, MONDAY_MORNING, 5),),
+        )
 
 
-def test_an_id_of_another_kind_is_refused_before_it_reaches_the_database(open_tx: OpenTx, bank: Bank) -> None:
-    party_as_account = AccountId(bank.ana.replace("acct_", "pty_"))
+def test_an_id_of_another_kind_is_nobodys(open_tx: OpenTx, bank: Bank) -> None:
+    with open_tx() as tx:
+        for wrong in (bank.ana.replace("acct_", "pty_"), bank.ana.upper().replace("ACCT_", "acct_")):
+            hold = bank.ask.hold(f"hold on {wrong}", AccountId(wrong), amount_minor=1)
+            assert [answer_of(result) for (result,) in book.post(tx, [[hold]])] == [Refusal.ACCOUNT_UNKNOWN]
+    for wrong in ("acct_1", "acct_", "", "acct_" + "0" * 31 + "x", bank.ana + "00", bank.ana[:-2]):
+        hold = bank.ask.hold(f"hold on {wrong}", AccountId(wrong), amount_minor=1)
+        with pytest.raises((ValueError, sa.exc.DBAPIError)), open_tx() as tx:
+            book.post(tx, [[hold]])
+
+
+def test_a_place_in_the_chart_has_one_account(open_tx: OpenTx, bank: Bank) -> None:
+    with open_tx() as tx:
+        first, second, third = (AccountId(tx.new_id("acct")) for _ in range(3))
+        opening = bank.ask.open("one", first, subdivision=("tills", "1"))
+        results = book.post(
+            tx, [[opening], [opening], [bank.ask.open("two", second, subdivision=("tills", "1"))]]
+        )
+    with open_tx() as tx:
+        later = book.post(tx, [[opening], [bank.ask.open("three", third, subdivision=("tills", "1"))]])
+
+    answers = [answer_of(result) for (result,) in (*results, *later)]
+    assert answers == ["applied", "exists", Refusal.ACCOUNT_EXISTS, "exists", Refusal.ACCOUNT_EXISTS]
+
+
+# Bad values at the door -------------------------------------------------------------------------------------
+
+NO_AMOUNTS = (
+    float("nan"), float("inf"), float("-inf"), 1e400, 1.0, 0.5, 1e17, True, False, "5", "", b"5", None,
+    Decimal(5), Decimal("NaN"), Decimal("Infinity"), 0, -1, 2**63, -(2**63), 10**400, [5], {"minor": 5},
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("amount", NO_AMOUNTS, ids=repr)
+def test_what_is_no_amount_is_refused_in_every_command_and_leaves_nothing(
+    open_tx: OpenTx, bank: Bank, amount: object
+) -> None:
+    ask, minor = bank.ask, amount
+    with open_tx() as tx:
+        bank.fund(tx, 100)
+        done(tx, ask.hold("hold", bank.ana, amount_minor=10))
+        before = table_counts(tx)
+        leg = Leg(bank.ana, bank.ben, minor)  # type: ignore[arg-type]  # that is the point
+        groups: list[list[Command]] = [
+            [ask.post("post", leg)],
+            [ask.post("two legs", Leg(bank.ana, bank.ben, 1), leg)],
+            [ask.post("up to", replace(leg, up_to=True))],
+            [ask.hold("other hold", bank.ana, amount_minor=minor)],  # type: ignore[arg-type]
+            [ask.increase("increase", "hold", amount_minor=minor)],  # type: ignore[arg-type]
+            [ask.capture("capture", "hold", leg)],
+            [ask.reverse("reverse", "fund", Part(1, minor))],  # type: ignore[arg-type]
+        ]
+        if minor is not None:  # which would be all that is left
+            groups.append([ask.release("release", "hold", amount_minor=minor)])  # type: ignore[arg-type]
+        results = book.post(tx, groups)
+
+        assert {answer_of(result) for (result,) in results} == {Refusal.AMOUNT_OUT_OF_RANGE}
+        assert table_counts(tx) == before
+        assert breaches(tx, [ask.programme_id]) == []
+
+
+NO_LIMITS = (
+    float("nan"), float("inf"), float("-inf"), -0.5, 0.5, -1.0, 0.0, True, False, "0", b"0", Decimal(0),
+    Decimal("NaN"), 10**400, -(10**400), [0],
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("limit", NO_LIMITS, ids=repr)
+def test_a_limit_that_is_no_whole_number_opens_no_account(open_tx: OpenTx, bank: Bank, limit: object) -> None:
+    with open_tx() as tx:
+        before = table_counts(tx)
+        account_id = AccountId(tx.new_id("acct"))
+    answers = []
+    for floor, cap in ((limit, None), (None, limit)):
+        opening = bank.ask.open("x", account_id, subdivision=("x",), floor_minor=floor, cap_minor=cap)  # type: ignore[arg-type]
+        with open_tx() as tx:
+            ((result,),) = book.post(tx, [[opening]])
+            answers.append(answer_of(result))
+
+    assert answers == [Refusal.AMOUNT_OUT_OF_RANGE] * 2
+    with open_tx() as tx:
+        assert table_counts(tx) == before
+
+
+@pytest.mark.parametrize(
+    "part", [1.5, 1.0, 0.1, float("nan"), float("inf"), True, "2", None, Decimal(2)], ids=repr
+)
+def test_a_rate_that_is_no_fraction_of_whole_numbers_converts_nothing(
+    open_tx: OpenTx, bank: Bank, part: object
+) -> None:
+    with open_tx() as tx:
+        bank.fund(tx, 100)
+        euros, dollars = (bank.account(tx, currency=code, floor_minor=None) for code in ("EUR", "USD"))
+        wallet = bank.account(tx, currency="USD")
+        before = table_counts(tx)
+    sold, answers = Leg(bank.ana, euros, 4), []
+
+    for bought_minor in (4, 6, 8):
+        for rate in (Rate("EUR", "USD", part, 1), Rate("EUR", "USD", 1, part)):  # type: ignore[arg-type]
+            command = bank.ask.post("x", sold, Leg(dollars, wallet, bought_minor), rate=rate)
+            with open_tx() as tx:
+                ((result,),) = book.post(tx, [[command]])
+                answers.append(answer_of(result))
+
+    assert answers == [Refusal.RATE_DIFFERS] * 6
+    with open_tx() as tx:
+        assert table_counts(tx) == before
+
+
+# Dates ------------------------------------------------------------------------------------------------------
+
+
+def test_the_same_instant_in_another_zone_is_the_same_command(open_tx: OpenTx, bank: Bank) -> None:
+    expiry = MONDAY_MORNING + timedelta(hours=1)
+    command = bank.ask.hold("hold", bank.ana, amount_minor=1, expires_at=expiry)
+    amsterdam = timezone(timedelta(hours=1))
+    elsewhere = replace(
+        command,
+        effective_at=command.effective_at.astimezone(amsterdam),
+        expires_at=expiry.astimezone(amsterdam),
+    )
+    with open_tx() as tx:
+        bank.fund(tx, 10)
+        done(tx, command)
 
     with open_tx() as tx:
-        for wrong in (party_as_account, AccountId(bank.ana.upper()), AccountId("acct_1"), AccountId("")):
-            with pytest.raises(sa.exc.StatementError, match="is not an id of the kind acct_"):
-                book.post(tx, [[bank.ask.hold("hold", wrong, amount_minor=1)]])
+        ((again,),) = book.post(tx, [[elsewhere]])
+
+    assert answer_of(again) == "exists", again
 
 
-def test_opening_the_same_account_twice_is_one_account(open_tx: OpenTx) -> None:
-    from_chart = sa.text("SELECT count(*) FROM accounts WHERE programme_id = :programme_id")
+def test_a_command_is_known_again_on_a_server_that_lives_in_another_time_zone(
+    database: Database, bank: Bank, open_tx: OpenTx
+) -> None:
     with open_tx() as tx:
-        bank = Bank(tx)
-        before = tx.connection.execute(from_chart, {"programme_id": bank.ask.programme_id[4:]}).scalar_one()
-        opening = Opening(bank.ask.programme_id, Code.SAFEGUARDING, None, "EUR")
-        open_accounts(tx, [opening, opening])
-        open_accounts(tx, [opening])
-        after = tx.connection.execute(from_chart, {"programme_id": bank.ask.programme_id[4:]}).scalar_one()
+        bank.fund(tx, 10)
+    with database.owner_engine.begin() as connection:
+        connection.execute(sa.text(f"ALTER DATABASE {database.name} SET timezone TO 'Europe/Amsterdam'"))
+    abroad = engine(database.url("tallystick_app"), pool_size=1)
+    try:
+        with abroad.begin() as connection:
+            tx = Tx(connection, MONDAY_MORNING, bytes)
+            ((again,),) = book.post(tx, [[bank.ask.post("fund", Leg(bank.safe, bank.ana, 10))]])
+    finally:
+        abroad.dispose()
 
-    assert after == before + 1
+    assert again == Exists(bank.ask.xfr("fund"), MONDAY_MORNING, 10)
 
 
 # Facts and roles --------------------------------------------------------------------------------------------
@@ -494,7 +750,8 @@ def test_the_auditor_reads_the_book_but_not_the_clients(
         bank.fund(tx, 10)
 
     with as_role(database, "tallystick_auditor") as connection:
-        assert connection.execute(sa.text("SELECT count(*) FROM entries")).scalar_one() == 2
+        found = connection.execute(sa.text("SELECT movement, count(*) FROM entries GROUP BY movement")).all()
+        assert {tuple(row) for row in found} == {("open", 3), ("debit", 1), ("credit", 1)}
     for table in ("clients", "idempotency_keys"):
         with (
             pytest.raises(sa.exc.ProgrammingError, match="permission denied"),
@@ -520,7 +777,7 @@ def test_the_application_reads_more_than_the_enclave_so_the_question_is_a_real_o
     database: Database,
 ) -> None:
     assert {"entries", "clients", "enclave_payouts"} <= readable_by(database, "tallystick_app")
-    assert {"entries", "accounts"} <= writable_by(database, "tallystick_app")
+    assert {"legs", "account_steps", "transfers", "accounts"} <= writable_by(database, "tallystick_app")
 
 
 def test_the_books_are_sound_after_a_batch_of_everything(open_tx: OpenTx, bank: Bank) -> None:

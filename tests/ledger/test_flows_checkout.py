@@ -141,7 +141,7 @@ def test_a_cart_is_one_hold_on_the_payers_wallet(open_tx: OpenTx, world: World) 
         assert order.amount_minor == 38_348
         assert posted(tx, world) == {"safeguarding_bank": 50_000, "ana": 50_000}
         assert held(tx, world) == {"ana": 38_348}
-        assert table_counts(tx)["entries"] == before["entries"] + 1
+        assert table_counts(tx)["account_steps"] == before["account_steps"] + 1
         assert told_of(tx, world.programme_id, order.checkout_id) == ["checkout.authorised"]
 
 
@@ -531,7 +531,7 @@ def test_a_seller_in_a_flash_sale_is_not_touched_until_capture(open_tx: OpenTx, 
         answers = checkouts.authorise(tx, [clear(tx, order) for order in orders])
 
         assert all(isinstance(answer, Authorised) for answer in answers)
-        assert lock_accounts(tx, [world.accounts["atelier"]])[world.accounts["atelier"]].version == 0
+        assert lock_accounts(tx, [world.accounts["atelier"]])[world.accounts["atelier"]].version == 1
         assert held(tx, world) == {"ana": 5_000}
 
 

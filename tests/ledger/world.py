@@ -7,15 +7,32 @@ import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import TypedDict, TypeVar
 
 import sqlalchemy as sa
 
 from ledger import book
-from ledger.core.chart import SHARED_CODES, AccountClass, Code, Side
+from ledger.core.chart import SHARED_CODES, Code, Side
 from ledger.core.clearance import Clearance, Cleared
-from ledger.core.commands import Applied, Authority, Capture, Command, Hold, Leg, Post, Release, Reverse
-from ledger.core.decide import Status
+from ledger.core.commands import (
+    Applied,
+    Authority,
+    Capture,
+    Close,
+    Command,
+    Expire,
+    Freeze,
+    Hold,
+    Increase,
+    Leg,
+    Open,
+    Part,
+    Post,
+    Rate,
+    Release,
+    Reverse,
+    Unfreeze,
+)
 from ledger.core.ids import (
     AccountId,
     CheckoutId,
@@ -51,14 +68,24 @@ from ledger.store.events import events_of
 from ledger.store.notices import keep_notice
 from ledger.store.programmes import Programme
 from ledger.store.rows import insert_rows
-from ledger.store.schema import accounts, parties
+from ledger.store.schema import parties
 from ledger.store.tx import Tx
 from tests.conftest import MONDAY_MORNING
+from tests.ledger.invariants import BREACHES_QUERY
 
 OrderT = TypeVar("OrderT", bound=Order)
 WAIT_S = 30
 
 # One asker of the book -------------------------------------------------------------------------------------
+
+
+class Said(TypedDict):
+    """What every command says."""
+
+    id: TransferId
+    programme_id: ProgrammeId
+    effective_at: datetime
+    reference: str
 
 
 @dataclass(frozen=True)
@@ -72,61 +99,86 @@ class Asker:
     def xfr(self, name: str) -> TransferId:
         return TransferId(derived("xfr", self.programme_id, name))
 
-    def post(self, name: str, *legs: Leg) -> Post:
-        return Post(
-            id=self.xfr(name),
-            programme_id=self.programme_id,
-            authority=self.authority,
-            effective_at=self.effective_at,
-            reference=name,
-            legs=legs,
-        )
+    def post(self, name: str, *legs: Leg, rate: Rate | None = None) -> Post:
+        return Post(**self._said(name), authority=self.authority, legs=legs, rate=rate)
 
     def hold(
         self, name: str, account_id: AccountId, *, amount_minor: int, expires_at: datetime | None = None
     ) -> Hold:
         return Hold(
-            id=self.xfr(name),
-            programme_id=self.programme_id,
+            **self._said(name),
             authority=self.authority,
-            effective_at=self.effective_at,
-            reference=name,
             account_id=account_id,
             amount_minor=amount_minor,
             expires_at=expires_at,
         )
 
+    def increase(self, name: str, hold: str, *, amount_minor: int) -> Increase:
+        return Increase(
+            **self._said(name), authority=self.authority, hold_id=self.xfr(hold), amount_minor=amount_minor
+        )
+
     def capture(self, name: str, hold: str, *legs: Leg, final: bool = False) -> Capture:
         return Capture(
-            id=self.xfr(name),
-            programme_id=self.programme_id,
-            authority=self.authority,
-            effective_at=self.effective_at,
-            reference=name,
-            hold_id=self.xfr(hold),
-            legs=legs,
-            final=final,
+            **self._said(name), authority=self.authority, hold_id=self.xfr(hold), legs=legs, final=final
         )
 
     def release(self, name: str, hold: str, *, amount_minor: int | None = None) -> Release:
-        return Release(
-            id=self.xfr(name),
-            programme_id=self.programme_id,
-            authority=None,
-            effective_at=self.effective_at,
-            reference=name,
-            hold_id=self.xfr(hold),
-            amount_minor=amount_minor,
+        return Release(**self._said(name), authority=None, hold_id=self.xfr(hold), amount_minor=amount_minor)
+
+    def expire(self, name: str, hold: str) -> Expire:
+        return Expire(**self._said(name), authority=None, hold_id=self.xfr(hold))
+
+    def reverse(self, name: str, transfer: str, *parts: Part) -> Reverse:
+        """Undoes a transfer: all of it, or only these parts."""
+        return Reverse(
+            **self._said(name),
+            authority=self.authority,
+            transfer_id=self.xfr(transfer),
+            parts=parts or None,
         )
 
-    def reverse(self, name: str, transfer: str) -> Reverse:
-        return Reverse(
+    def open(
+        self,
+        name: str,
+        account_id: AccountId,
+        *,
+        party_id: PartyId | None = None,
+        code: Code = Code.WALLET,
+        subdivision: tuple[str, ...] = (),
+        currency: str = "EUR",
+        floor_minor: int | None = 0,
+        cap_minor: int | None = None,
+        tags: tuple[str, ...] = (),
+    ) -> Open:
+        return Open(
+            **self._said(name),
+            authority=None,
+            account_id=account_id,
+            code=code,
+            subdivision=subdivision,
+            party_id=party_id,
+            currency=currency,
+            min_available_minor=floor_minor,
+            max_balance_minor=cap_minor,
+            tags=tags,
+        )
+
+    def freeze(self, name: str, account_id: AccountId) -> Freeze:
+        return Freeze(**self._said(name), authority=None, account_id=account_id)
+
+    def unfreeze(self, name: str, account_id: AccountId) -> Unfreeze:
+        return Unfreeze(**self._said(name), authority=None, account_id=account_id)
+
+    def close(self, name: str, account_id: AccountId) -> Close:
+        return Close(**self._said(name), authority=None, account_id=account_id)
+
+    def _said(self, name: str) -> Said:
+        return Said(
             id=self.xfr(name),
             programme_id=self.programme_id,
-            authority=self.authority,
             effective_at=self.effective_at,
             reference=name,
-            transfer_id=self.xfr(transfer),
         )
 
 
@@ -149,17 +201,9 @@ def done(tx: Tx, *commands: Command) -> None:
         assert isinstance(result, Applied), result
 
 
-def open_account(
-    tx: Tx,
-    programme_id: ProgrammeId,
-    *,
-    currency: str = "EUR",
-    side: Side = Side.CREDIT,
-    floor_minor: int | None = 0,
-    cap_minor: int | None = None,
-) -> AccountId:
-    """An account of its own kind, for a party of its own: the chart has no caps and no overdraft lines yet."""
-    party_id = tx.new_id("pty")
+def make_party(tx: Tx, programme_id: ProgrammeId) -> PartyId:
+    """A party that nobody asks anything of."""
+    party_id = PartyId(tx.new_id("pty"))
     person = {
         "id": party_id,
         "programme_id": programme_id,
@@ -170,34 +214,35 @@ def open_account(
         "created_at": tx.now,
     }
     insert_rows(tx, parties, [person])
+    return party_id
+
+
+def open_account(
+    tx: Tx,
+    programme_id: ProgrammeId,
+    *,
+    currency: str = "EUR",
+    side: Side = Side.CREDIT,
+    floor_minor: int | None = 0,
+    cap_minor: int | None = None,
+) -> AccountId:
+    """An account with limits of its own, for a party of its own: version 1, and nothing on it."""
     account_id = AccountId(tx.new_id("acct"))
-    ours = side is Side.DEBIT
-    row = {
-        "id": account_id,
-        "programme_id": programme_id,
-        "code": (Code.SAFEGUARDING if ours else Code.WALLET).value,
-        "party_id": party_id,
-        "currency": currency,
-        "class": (AccountClass.ASSET if ours else AccountClass.LIABILITY).value,
-        "side": side.value,
-        "pool": None if ours else "e_money",
-        "status": Status.OPEN.value,
-        "min_available_minor": floor_minor,
-        "max_balance_minor": cap_minor,
-        "debits_minor": 0,
-        "credits_minor": 0,
-        "held_minor": 0,
-        "version": 0,
-        "recorded_at": tx.now,
-        "opened_at": tx.now,
-    }
-    insert_rows(tx, accounts, [row])
+    opening = Open(
+        id=TransferId(derived("xfr", account_id, "open")),
+        programme_id=programme_id,
+        authority=None,
+        effective_at=tx.now,
+        reference="an account",
+        account_id=account_id,
+        code=Code.SAFEGUARDING if side is Side.DEBIT else Code.WALLET,
+        party_id=make_party(tx, programme_id),
+        currency=currency,
+        min_available_minor=floor_minor,
+        max_balance_minor=cap_minor,
+    )
+    done(tx, opening)
     return account_id
-
-
-def set_status(tx: Tx, account_id: AccountId, status: Status) -> None:
-    """Freezes, closes or opens an account."""
-    tx.run(sa.update(accounts).where(accounts.c.id == account_id).values(status=status.value))
 
 
 # One programme with the parties of the cart ----------------------------------------------------------------
@@ -455,80 +500,10 @@ def table_counts(tx: Tx) -> dict[str, int]:
     return {row["name"]: row["count"] for row in tx.rows(sa.text(counted))}
 
 
-_SIGNED = "CASE movement WHEN 'debit' THEN amount_minor WHEN 'credit' THEN -amount_minor ELSE 0 END"
-_BOOKED = f"""
-    WITH ours AS (SELECT * FROM accounts WHERE programme_id = ANY(:programmes)),
-    booked AS (
-        SELECT entries.*, ours.programme_id, ours.currency, ours.side, min_available_minor, max_balance_minor,
-            {_SIGNED} AS signed_minor
-        FROM entries JOIN ours ON ours.id = entries.account_id
-    )
-"""
-_BREACHES = {
-    "1 a transfer does not balance": """
-        SELECT transfer_id::text FROM booked GROUP BY transfer_id, currency HAVING sum(signed_minor) <> 0""",
-    "1 a transfer has more than one instant": """
-        SELECT transfer_id::text FROM booked GROUP BY transfer_id HAVING count(DISTINCT recorded_at) <> 1""",
-    "2 a limit is passed": """
-        SELECT account_id::text FROM (
-            SELECT *, (CASE side WHEN 'debit' THEN 1 ELSE -1 END) * (debits_after_minor - credits_after_minor)
-                AS posted_minor,
-                row_number() OVER (PARTITION BY account_id, transfer_id ORDER BY version DESC) AS nth
-            FROM booked
-        ) AS after WHERE nth = 1
-            AND (posted_minor - held_after_minor < min_available_minor OR posted_minor > max_balance_minor)""",
-    "4 versions have gaps": """
-        SELECT ours.id::text FROM ours LEFT JOIN booked ON booked.account_id = ours.id
-        GROUP BY ours.id, ours.version
-        HAVING count(booked.version) <> ours.version OR coalesce(max(booked.version), 0) <> ours.version""",
-    "4 recorded time runs backwards": """
-        SELECT account_id::text FROM (
-            SELECT account_id, recorded_at,
-                lag(recorded_at) OVER (PARTITION BY account_id ORDER BY version) AS before FROM booked
-        ) AS steps WHERE recorded_at < before""",
-    "6 the counters do not sum to zero": """
-        SELECT programme_id::text FROM ours GROUP BY programme_id, currency
-        HAVING sum(debits_minor - credits_minor) <> 0""",
-    "6 the book did not sum to zero at a past instant": """
-        SELECT programme_id::text FROM (
-            SELECT programme_id, sum(sum(signed_minor)) OVER (
-                PARTITION BY programme_id, currency ORDER BY recorded_at
-            ) AS total FROM booked GROUP BY programme_id, currency, recorded_at
-        ) AS instants WHERE total <> 0""",
-    "7 what is held is not what the holds say": """
-        SELECT ours.id::text FROM ours LEFT JOIN holds ON holds.account_id = ours.id
-        GROUP BY ours.id, held_minor
-        HAVING held_minor <> coalesce(sum(amount_minor - captured_minor - released_minor), 0)""",
-    "7 the last entry is not what the counters say": """
-        SELECT ours.id::text FROM ours JOIN booked ON booked.account_id = ours.id
-            AND booked.version = ours.version
-        WHERE (debits_after_minor, credits_after_minor, held_after_minor)
-            IS DISTINCT FROM (debits_minor, credits_minor, held_minor)""",
-    "7 an entry's counters do not follow from its movements": """
-        SELECT account_id::text FROM (
-            SELECT *,
-                sum(amount_minor) FILTER (WHERE movement = 'debit') OVER history AS debits,
-                sum(amount_minor) FILTER (WHERE movement = 'credit') OVER history AS credits,
-                sum(CASE movement WHEN 'hold' THEN amount_minor WHEN 'release' THEN -amount_minor END)
-                    OVER history AS held
-            FROM booked WINDOW history AS (PARTITION BY account_id ORDER BY version)
-        ) AS running
-        WHERE (debits_after_minor, credits_after_minor, held_after_minor)
-            IS DISTINCT FROM (coalesce(debits, 0), coalesce(credits, 0), coalesce(held, 0))""",
-}
-_BREACHES_QUERY = sa.text(
-    _BOOKED
-    + " UNION ALL ".join(
-        f"SELECT '{name.replace(chr(39), chr(39) * 2)}' AS breach, subject FROM ({query}) AS found(subject)"
-        for name, query in _BREACHES.items()
-    )
-).bindparams(sa.bindparam("programmes", type_=sa.ARRAY(sa.Uuid())))
-
-
 def breaches(tx: Tx, programme_ids: Collection[ProgrammeId]) -> list[tuple[str, str]]:
     """What is wrong with the books of these programmes, by the database's own account: (invariant, whose row)."""
     ids = [item.removeprefix("prg_") for item in programme_ids]
-    return [(row["breach"], row["subject"]) for row in tx.rows(_BREACHES_QUERY, {"programmes": ids})]
+    return [(row["breach"], row["subject"]) for row in tx.rows(BREACHES_QUERY, {"programmes": ids})]
 
 
 def wait_until_blocked(engine: sa.Engine) -> None:

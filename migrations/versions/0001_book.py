@@ -9,13 +9,15 @@ from pathlib import Path
 from alembic import op
 from procrastinate.schema import SchemaManager
 
-revision = "0001"
+revision = "0001_book"
 down_revision = None
 
 # What the application may change in place: projections and states, never facts. None means every column.
 CHANGEABLE: dict[str, tuple[str, ...] | None] = {
-    "accounts": ("status", "debits_minor", "credits_minor", "held_minor", "version", "recorded_at"),
-    "holds": ("captured_minor", "released_minor"),
+    "accounts": ("status", "tags", "debits_minor", "credits_minor", "held_minor", "version", "recorded_at"),
+    "holds": ("amount_minor", "captured_minor", "released_minor", "is_open"),
+    "periods": ("state",),
+    "horizons": ("answered_until",),
     "parties": ("status",),
     "authentications": ("failures", "state", "answered_at"),
     "notices": ("processed_at",),

@@ -1,0 +1,87 @@
+"""An account as a batch moves it along: the one mutable value of the core, and it never leaves a decision.
+
+Counters move in place because a batch touches the same account thousands of times. What they were before is kept
+by `before`, so that a refused command costs only itself.
+"""
+
+from datetime import datetime
+
+from ledger.core.account import Account, Status
+from ledger.core.chart import Side
+
+Before = tuple["Running", int, int, int, int, datetime, Status]
+
+
+class Running:
+    """The moving part of one account. Units: minor units."""
+
+    __slots__ = (
+        "account", "credits", "currency", "debits", "grows_on_debit", "held", "is_limited", "is_open",
+        "mark", "programme_id", "recorded_at", "status", "version",
+    )  # fmt: skip
+
+    def __init__(self, account: Account) -> None:
+        self.account = account
+        self.programme_id = account.programme_id
+        self.currency = account.currency
+        self.grows_on_debit = account.side is Side.DEBIT
+        self.status = account.status
+        self.is_open = account.status is Status.OPEN
+        self.is_limited = not (account.min_available_minor is account.max_balance_minor is None)
+        self.debits = account.debits_minor
+        self.credits = account.credits_minor
+        self.held = account.held_minor
+        self.version = account.version
+        self.recorded_at = account.recorded_at
+        self.mark = 0
+        """The command that touched it last."""
+
+    def posted(self) -> int:
+        """The balance on the account's normal side."""
+        return self.debits - self.credits if self.grows_on_debit else self.credits - self.debits
+
+    def available(self) -> int:
+        """What may still be spent."""
+        net = self.debits - self.credits if self.grows_on_debit else self.credits - self.debits
+        return net - self.held
+
+    def become(self, status: Status) -> None:
+        """Changes what the account takes."""
+        self.status = status
+        self.is_open = status is Status.OPEN
+
+    def moved(self) -> bool:
+        """Whether anything has happened to it."""
+        return self.version != self.account.version
+
+    def before(self) -> Before:
+        """What it takes to go back to here."""
+        return self, self.debits, self.credits, self.held, self.version, self.recorded_at, self.status
+
+    def account_after(self) -> Account:
+        """The account as it is now."""
+        account = self.account
+        after = (
+            account.id, account.number, account.programme_id, account.currency, account.side, self.status,
+            account.min_available_minor, account.max_balance_minor,
+            self.debits, self.credits, self.held, self.version, self.recorded_at,
+        )  # fmt: skip
+        return tuple.__new__(Account, after)
+
+
+def go_back(before: Before) -> None:
+    """Puts an account back to what it was."""
+    running = before[0]
+    _, running.debits, running.credits, running.held, running.version, running.recorded_at, status = before
+    running.become(status)
+
+
+def posted_before(before: Before) -> int:
+    """The balance that an account had, on its normal side."""
+    running, debits, credits_ = before[:3]
+    return debits - credits_ if running.grows_on_debit else credits_ - debits
+
+
+def available_before(before: Before) -> int:
+    """What could be spent of it."""
+    return posted_before(before) - before[3]
