@@ -19,27 +19,33 @@ from pathlib import Path
 from ledger.core.canonical import canonical_text
 from ledger.core.chart import Side
 from ledger.core.errors import Conflict, EvidenceBroken
-from ledger.core.facts import AccountFact, EntryFact, TransferFact, canonical_fact, instant_text
+from ledger.core.facts import AccountFact, EntryFact, TransferFact, UnitFact, canonical_fact, instant_text
 from ledger.core.merkle import GrowingTree, leaf_hash
 from ledger.evidence.journal import Journal
 from ledger.evidence.log import TreeHead
-from ledger.store.evidence import Sealed, account_facts, sealed_facts
+from ledger.evidence.standing import STATUS_AFTER
+from ledger.store.evidence import Sealed, account_facts, sealed_facts, unit_facts
 from ledger.store.programmes import Programme
 from ledger.store.tx import Tx
 
 FORMAT = "tallystick-export"
-VERSION = 1
+VERSION = 2
 SIGNED_PREFIX = b"tallystick-export-v1\n"
 
 ACCOUNT_COLUMNS = (
     "account_id",
     "code",
+    "path",
     "class",
     "side",
+    "party_id",
     "party_reference",
     "currency",
     "pool",
+    "tags",
     "min_available_minor",
+    "max_balance_minor",
+    "status",
     "debits_minor",
     "credits_minor",
     "held_minor",
@@ -49,7 +55,6 @@ TRANSFER_COLUMNS = (
     "position",
     "transfer_id",
     "kind",
-    "content_digest",
     "reference",
     "hold_id",
     "reverses_id",
@@ -57,6 +62,7 @@ TRANSFER_COLUMNS = (
     "notice_id",
     "effective_at",
     "recorded_at",
+    "asked",
     "metadata",
 )
 ENTRY_COLUMNS = (
@@ -84,6 +90,7 @@ BALANCE_COLUMNS = (
     "held_minor",
     "net_minor",
 )
+UNIT_COLUMNS = UnitFact._fields
 
 Cell = str | int | None
 NEEDS_QUOTES = frozenset('",\r\n')
@@ -105,10 +112,9 @@ def build_package(
         KeyError: there is no public key for the purpose `checkpoint`.
     """
     origin = _origin(head, note)
-    accounts = account_facts(tx, programme.id)
-    sheets = _Sheets(programme.name, accounts)
+    sheets = _Sheets(programme.name, account_facts(tx, programme.id), unit_facts(tx, programme.id))
     tree = GrowingTree()
-    for sealed in sealed_facts(tx, programme.id, head.size):
+    for sealed in sealed_facts(tx, programme.id, end=head.size):
         _check_unchanged(sealed)
         tree.append(sealed.leaf_hash)
         sheets.add(sealed)
@@ -154,41 +160,59 @@ def _origin(head: TreeHead, note: str) -> str:
 
 
 def _check_unchanged(sealed: Sealed) -> None:
-    if leaf_hash(canonical_fact(sealed.transfer, sealed.entries)) != sealed.leaf_hash:
-        raise EvidenceBroken(f"{sealed.transfer.id}, sealed at {sealed.position}, has been changed since")
+    changed = f"{sealed.transfer.id}, sealed at {sealed.position}, has been changed since"
+    try:
+        leaf = leaf_hash(canonical_fact(sealed.transfer, sealed.entries))
+    except TypeError as error:  # what has no canonical form was never sealed
+        raise EvidenceBroken(changed) from error
+    if leaf != sealed.leaf_hash:
+        raise EvidenceBroken(changed)
 
 
 class _Sheets:
-    """The files that grow with the facts, and each account's counters after its last sealed entry."""
+    """The files that grow with the facts, and each account as its last sealed entry left it."""
 
-    def __init__(self, programme_name: str, accounts: Sequence[AccountFact]) -> None:
+    def __init__(
+        self, programme_name: str, accounts: Sequence[AccountFact], units: Sequence[UnitFact]
+    ) -> None:
+        self._programme_name = programme_name
         self._accounts = accounts
-        self._journal_name = f"{programme_name}.journal"
-        self._journal = Journal(programme_name, accounts)
-        self._journal_text = io.StringIO()
-        self._journal_text.write(self._journal.heading())
+        self._units = units
+        self._journal = Journal(programme_name, accounts, units)
+        self._paragraphs = io.StringIO()
         self._transfers = _Sheet(TRANSFER_COLUMNS)
         self._entries = _Sheet(ENTRY_COLUMNS)
         self._last: dict[str, EntryFact] = {}
+        self._status: dict[str, str] = {}
 
     def add(self, sealed: Sealed) -> None:
         self._transfers.add(_transfer_cells(sealed.position, sealed.transfer))
-        for entry in sorted(sealed.entries, key=lambda entry: (entry.account_id, entry.version)):
+        for entry in sorted(sealed.entries):
             self._entries.add(_entry_cells(entry))
             self._last[entry.account_id] = entry
-        self._journal_text.write(self._journal.paragraph(sealed.position, sealed.transfer, sealed.entries))
+            if entry.movement in STATUS_AFTER:
+                self._status[entry.account_id] = STATUS_AFTER[entry.movement]
+        self._paragraphs.write(self._journal.paragraph(sealed.position, sealed.transfer, sealed.entries))
 
     def files(self) -> dict[str, bytes]:
-        accounts, balances = _Sheet(ACCOUNT_COLUMNS), _Sheet(BALANCE_COLUMNS)
-        for account in self._accounts:
-            last = self._last.get(account.id)
-            accounts.add(_account_cells(account, last))
+        accounts, balances, units = _Sheet(ACCOUNT_COLUMNS), _Sheet(BALANCE_COLUMNS), _Sheet(UNIT_COLUMNS)
+        # What was opened after the head is not in the book as it was then.
+        sealed = [account for account in self._accounts if account.id in self._last]
+        for account in sealed:
+            last = self._last[account.id]
+            accounts.add(_account_cells(account, self._status.get(account.id, STATUS_AFTER["open"]), last))
             balances.add(_balance_cells(account, last))
+        counted_in = {account.currency for account in sealed}
+        for unit in self._units:
+            if unit.code in counted_in:
+                units.add(unit)
+        heading = Journal(self._programme_name, sealed, self._units).heading()
         return {
             "accounts.csv": accounts.content(),
             "transfers.csv": self._transfers.content(),
             "entries.csv": self._entries.content(),
-            self._journal_name: self._journal_text.getvalue().encode(),
+            "units.csv": units.content(),
+            f"{self._programme_name}.journal": f"{heading}{self._paragraphs.getvalue()}".encode(),
             "trial_balance.csv": balances.content(),
         }
 
@@ -219,7 +243,6 @@ def _transfer_cells(position: int, transfer: TransferFact) -> tuple[Cell, ...]:
         position,
         transfer.id,
         transfer.kind,
-        transfer.content_digest,
         transfer.reference,
         transfer.hold_id,
         transfer.reverses_id,
@@ -227,6 +250,7 @@ def _transfer_cells(position: int, transfer: TransferFact) -> tuple[Cell, ...]:
         transfer.notice_id,
         instant_text(transfer.effective_at),
         instant_text(transfer.recorded_at),
+        canonical_text(transfer.asked),
         canonical_text(transfer.metadata),
     )
 
@@ -247,29 +271,30 @@ def _entry_cells(entry: EntryFact) -> tuple[Cell, ...]:
     )
 
 
-def _counters(last: EntryFact | None) -> tuple[int, int, int, int]:
-    """Debits, credits, held and version after an account's last sealed entry."""
-    if last is None:
-        return 0, 0, 0, 0
-    return last.debits_after_minor, last.credits_after_minor, last.held_after_minor, last.version
-
-
-def _account_cells(account: AccountFact, last: EntryFact | None) -> tuple[Cell, ...]:
+def _account_cells(account: AccountFact, status: str, last: EntryFact) -> tuple[Cell, ...]:
     return (
         account.id,
         account.code,
+        account.path,
         account.account_class,
         account.side,
+        account.party_id,
         account.party_reference,
         account.currency,
         account.pool,
+        canonical_text(account.tags),
         account.min_available_minor,
-        *_counters(last),
+        account.max_balance_minor,
+        status,
+        last.debits_after_minor,
+        last.credits_after_minor,
+        last.held_after_minor,
+        last.version,
     )
 
 
-def _balance_cells(account: AccountFact, last: EntryFact | None) -> tuple[Cell, ...]:
-    debits_minor, credits_minor, held_minor, _ = _counters(last)
+def _balance_cells(account: AccountFact, last: EntryFact) -> tuple[Cell, ...]:
+    debits_minor, credits_minor = last.debits_after_minor, last.credits_after_minor
     net_minor = debits_minor - credits_minor
     return (
         account.id,
@@ -280,7 +305,7 @@ def _balance_cells(account: AccountFact, last: EntryFact | None) -> tuple[Cell, 
         debits_minor,
         credits_minor,
         net_minor if account.side == Side.DEBIT else -net_minor,
-        held_minor,
+        last.held_after_minor,
         net_minor,
     )
 

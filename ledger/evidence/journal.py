@@ -2,7 +2,7 @@
 
 A pure function of the values that the CSV files hold: whoever has those can write the same bytes, and the
 verifier does. Names no person: a party stands as its reference.
-Follows: the journal format of hledger 1.25; decimals of ISO 4217.
+Follows: the journal format of hledger 1.25; decimals of ISO 4217, and of the programme's own units.
 """
 
 from collections import defaultdict
@@ -12,7 +12,7 @@ from urllib.parse import quote
 from iso4217 import Currency
 
 from ledger.core.chart import AccountClass, Side
-from ledger.core.facts import AccountFact, EntryFact, TransferFact, instant_text
+from ledger.core.facts import AccountFact, EntryFact, TransferFact, UnitFact, instant_text
 
 TOP_LEVEL = {
     AccountClass.ASSET: "assets",
@@ -28,12 +28,17 @@ _NOTHING = "%"  # an escape always has two digits behind its sign, so no text is
 class Journal:
     """Writes a programme's journal piece by piece: the heading, then the transfers in the log's order."""
 
-    def __init__(self, programme_name: str, accounts: Sequence[AccountFact]) -> None:
+    def __init__(
+        self, programme_name: str, accounts: Sequence[AccountFact], units: Iterable[UnitFact] = ()
+    ) -> None:
+        own = {unit.code: unit.decimals for unit in units}
         self._programme_name = programme_name
         self._accounts = accounts
         self._names = {account.id: account_name(account) for account in accounts}
         self._currencies = {account.id: account.currency for account in accounts}
-        self._decimals = {currency: _decimals(currency) for currency in self._currencies.values()}
+        self._decimals = {
+            currency: own.get(currency, _decimals(currency)) for currency in self._currencies.values()
+        }
 
     def heading(self) -> str:
         """The declarations: every currency and every account that the journal may name."""
@@ -67,13 +72,17 @@ class Journal:
     def _posting(self, entry: EntryFact) -> str:
         currency = self._currencies[entry.account_id]
         net_minor = entry.amount_minor if entry.movement == Side.DEBIT else -entry.amount_minor
-        amount = f"{decimal_text(net_minor, self._decimals[currency])} {currency}"
+        amount = f"{decimal_text(net_minor, self._decimals[currency])} {_symbol(currency)}"
         return f"    {self._names[entry.account_id]}  {amount}\n"
 
 
 def account_name(account: AccountFact) -> str:
-    """Where an account stands in the journal: class, code and, if it is somebody's, the party's reference."""
+    """Where an account stands in the journal: class, code, what divides it, and whose it is by their reference.
+
+    What the programme divides it into begins with a slash, which no reference is ever written with.
+    """
     parts = [TOP_LEVEL[AccountClass(account.account_class)], _safe(account.code)]
+    parts += [f"/{_safe(name)}" for name in account.path.split("/")[2:]]
     if account.party_reference is not None:
         parts.append(_safe(account.party_reference))
     return ":".join(parts)
@@ -96,7 +105,12 @@ def _decimals(currency: str) -> int:
 
 def _commodity(currency: str, decimals: int) -> str:
     # hledger wants to see the decimal mark even where no digit follows it.
-    return f"commodity 1000.{'0' * decimals} {currency}\n"
+    return f"commodity 1000.{'0' * decimals} {_symbol(currency)}\n"
+
+
+def _symbol(currency: str) -> str:
+    """A unit with a digit in its code stands in quotes: hledger would read an amount otherwise."""
+    return currency if currency.isalpha() else f'"{currency}"'
 
 
 def _by_leg(entry: EntryFact) -> tuple[int, bool]:

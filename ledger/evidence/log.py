@@ -1,8 +1,12 @@
 """The log: committed transfers become leaves of a Merkle tree, in an order that every reader can replay.
 
 An account's movements stand in the log in the order of its versions, so every beginning of the log is a state
-that the book could have been in, with balances that can be replayed. Where accounts do not say, the order is
-that of the transactions. Signs nothing: the caller has a head signed between the two transactions.
+that the book could have been in, with balances that can be replayed. The log closes over whole transactions, oldest
+first: whatever a transaction below the newest sealed one has written is sealed too, so that nobody has to look for
+it again. Within one sealing, where accounts do not say, the order is that of the transactions.
+
+Every head is signed before the log goes on, so each sealing has its checkpoint, and the next goes on from that one's
+peaks: what was sealed is not read again. Signs nothing: the caller has a head signed between the two transactions.
 Follows: RFC 9162 section 2.1 (tree), C2SP tlog-checkpoint (what is signed over a head).
 """
 
@@ -29,31 +33,47 @@ from ledger.store.evidence import (
 )
 from ledger.store.tx import Tx
 
-PAGES_MAX = 10_000  # in one transaction; what is left waits for the next
+PAGES = 25  # for one checkpoint; what is left waits for the next
+PAGES_MAX = 2_500  # while a transfer waits for another one further on
 
 
 @dataclass(frozen=True, slots=True)
 class TreeHead:
-    """How many leaves the log has, and the root of the tree over them."""
+    """How many leaves the log has, the root of the tree over them, and the tree's peaks, from which it goes on.
+
+    `more`: once this head is signed, there is more to seal than what has been committed meanwhile.
+    """
 
     size: int
     root: bytes
+    peaks: bytes
+    more: bool = field(default=False, compare=False)
 
 
 def append_leaves(tx: Tx, programme_id: ProgrammeId) -> TreeHead:
-    """Seals what has been committed since the last time; with nothing new, the head is the same again.
+    """Seals what has been committed since the last checkpoint; with nothing new, the head is the same again.
 
-    Transfers that a transaction still in progress could come before wait for the next sealing, and so does
-    whatever followed them on an account.
+    A head that has no checkpoint yet is given back as it is, to be signed before anything is added to it. Transfers
+    that a transaction still in progress could come before wait for the next sealing, and so does whatever followed
+    them.
 
     Raises: EvidenceBroken when the log no longer has the root of its last checkpoint.
     """
     lock_log(tx, programme_id)
-    size = log_size(tx, programme_id)
-    for leaves in _new_leaves(tx, programme_id):
-        insert_leaves(tx, programme_id, size, leaves)
-        size += len(leaves)
-    return _head(tx, programme_id, size)
+    checkpoint, size = latest_checkpoint(tx, programme_id), log_size(tx, programme_id)
+    tree = _resume(programme_id, checkpoint)
+    if tree.size > size:
+        raise EvidenceBroken(f"the log of {programme_id} has lost leaves: {tree.size} were sealed")
+    if tree.size < size:
+        _grow(programme_id, tree, leaf_hashes(tx, programme_id, start=tree.size, end=size), size)
+        return _head(tree, more=True)
+    more = False
+    for leaves, further in _new_leaves(tx, programme_id):
+        insert_leaves(tx, programme_id, tree.size, leaves)
+        for _, leaf in leaves:
+            tree.append(leaf)
+        more = further
+    return _head(tree, more=more)
 
 
 def keep_checkpoint(tx: Tx, programme_id: ProgrammeId, head: TreeHead, note: str) -> None:
@@ -61,23 +81,52 @@ def keep_checkpoint(tx: Tx, programme_id: ProgrammeId, head: TreeHead, note: str
 
     Raises: EvidenceBroken when another root is kept for this size: one of the two is of a rewritten log.
     """
-    insert_checkpoint(tx, programme_id, Checkpoint(head.size, head.root, note))
+    insert_checkpoint(tx, programme_id, Checkpoint(head.size, head.root, head.peaks, note))
     kept = read_checkpoint(tx, programme_id, head.size)
     if kept is None or kept.root != head.root:
         raise EvidenceBroken(f"checkpoint {head.size} of {programme_id} is kept with another root")
 
 
+def _resume(programme_id: ProgrammeId, checkpoint: Checkpoint | None) -> GrowingTree:
+    if checkpoint is None:
+        return GrowingTree()
+    try:
+        tree = GrowingTree.resumed(checkpoint.size, checkpoint.peaks)
+    except ValueError as error:
+        raise EvidenceBroken(f"checkpoint {checkpoint.size} of {programme_id}: {error}") from error
+    if tree.root() != checkpoint.root:
+        raise EvidenceBroken(f"checkpoint {checkpoint.size} of {programme_id} has not the root of its peaks")
+    return tree
+
+
+def _grow(programme_id: ProgrammeId, tree: GrowingTree, leaves: Iterable[bytes], size: int) -> None:
+    for leaf in leaves:
+        tree.append(leaf)
+    if tree.size != size:
+        raise EvidenceBroken(f"the log of {programme_id} has lost leaves between {tree.size} and {size}")
+
+
+def _head(tree: GrowingTree, *, more: bool) -> TreeHead:
+    return TreeHead(tree.size, tree.root(), tree.peaks, more)
+
+
 Leaves = list[tuple[TransferId, bytes]]
 
 
-def _new_leaves(tx: Tx, programme_id: ProgrammeId) -> Iterator[Leaves]:
-    """Page by page the leaves that can be appended; each page is inserted before the next is read."""
+def _new_leaves(tx: Tx, programme_id: ProgrammeId) -> Iterator[tuple[Leaves, bool]]:
+    """Page by page the leaves that can be appended, and whether there are more pages than one sealing takes.
+
+    Each page is inserted before the next is read.
+    """
     order = _Order()
-    seen = None
-    for _ in range(PAGES_MAX):
+    seen, any_through = None, False
+    for number in range(1, PAGES_MAX + 1):
         page = unsealed_page(tx, programme_id, seen)
-        yield list(order.admit(page))
-        if len(page) < UNSEALED_PAGE:
+        leaves = order.admit(page)
+        any_through = any_through or bool(leaves)
+        last = len(page) < UNSEALED_PAGE
+        yield leaves, any_through and not last
+        if last or (number >= PAGES and any_through):
             return
         seen = page[-1].seen
 
@@ -90,53 +139,43 @@ class _Waiting:
 
 @dataclass(slots=True)
 class _Order:
-    """Lets transfers through in the order they come, but none before those that its accounts saw first."""
+    """Lets transfers through in the order they come, but none before those that its accounts saw first.
+
+    And none while another that came earlier still waits: so what is through is always whole, up to some transaction.
+    """
 
     _waiting: dict[TransferId, _Waiting] = field(default_factory=dict)
     _followers: dict[TransferId, list[TransferId]] = field(default_factory=lambda: defaultdict(list))
+    _ready: Leaves = field(default_factory=list)
+    _passed: set[TransferId] = field(default_factory=set)
 
-    def admit(self, page: Iterable[Unsealed]) -> Iterator[tuple[TransferId, bytes]]:
-        passed: set[TransferId] = set()
+    def admit(self, page: Iterable[Unsealed]) -> Leaves:
+        """Takes the next transfers in, and gives those that are through."""
+        through: Leaves = []
         for item in page:
             transfer_id = item.seen.transfer_id
             leaf = leaf_hash(canonical_fact(item.transfer, item.entries))
-            self._wait(transfer_id, _Waiting(leaf, set(item.after - passed)))
-            for through in self._pass(transfer_id):
-                passed.add(through[0])
-                yield through
+            self._wait(transfer_id, _Waiting(leaf, set(item.after - self._passed)))
+            self._pass(transfer_id)
+            if not self._waiting:
+                through += self._ready
+                self._ready.clear()
+        return through
 
     def _wait(self, transfer_id: TransferId, waiting: _Waiting) -> None:
         self._waiting[transfer_id] = waiting
         for earlier in waiting.after:
             self._followers[earlier].append(transfer_id)
 
-    def _pass(self, first: TransferId) -> Iterator[tuple[TransferId, bytes]]:
-        """Lets one through if it waits for nobody, and then whoever waited for it alone."""
-        ready = deque([first] if not self._waiting[first].after else [])
-        while ready:
-            transfer_id = ready.popleft()
-            yield transfer_id, self._waiting.pop(transfer_id).leaf
+    def _pass(self, first: TransferId) -> None:
+        """Lets one pass if it waits for nobody, and then whoever waited for it alone."""
+        passing = deque([first] if not self._waiting[first].after else [])
+        while passing:
+            transfer_id = passing.popleft()
+            self._passed.add(transfer_id)
+            self._ready.append((transfer_id, self._waiting.pop(transfer_id).leaf))
             for follower in self._followers.pop(transfer_id, ()):
                 after = self._waiting[follower].after
                 after.discard(transfer_id)
                 if not after:
-                    ready.append(follower)
-
-
-def _head(tx: Tx, programme_id: ProgrammeId, size: int) -> TreeHead:
-    checkpoint = latest_checkpoint(tx, programme_id)
-    tree = GrowingTree()
-    _check_beginning(programme_id, checkpoint, tree)
-    for leaf in leaf_hashes(tx, programme_id, size):
-        tree.append(leaf)
-        _check_beginning(programme_id, checkpoint, tree)
-    if tree.size != size or (checkpoint is not None and checkpoint.size > size):
-        raise EvidenceBroken(f"the log of {programme_id} has lost leaves")
-    return TreeHead(size, tree.root())
-
-
-def _check_beginning(programme_id: ProgrammeId, checkpoint: Checkpoint | None, tree: GrowingTree) -> None:
-    if checkpoint is not None and tree.size == checkpoint.size and tree.root() != checkpoint.root:
-        raise EvidenceBroken(
-            f"the log of {programme_id} has not the root of its checkpoint {checkpoint.size}"
-        )
+                    passing.append(follower)

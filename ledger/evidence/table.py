@@ -12,7 +12,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from ledger.core.canonical import Canonical, canonical_text
 from ledger.core.errors import EvidenceBroken
@@ -20,8 +20,7 @@ from ledger.core.errors import EvidenceBroken
 INTEGER_MAX = 2**63 - 1
 _INTEGER = re.compile(r"\A(0|-?[1-9][0-9]{0,18})\Z")
 _INSTANT = re.compile(r"\A[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z\Z")
-_DIGEST = re.compile(r"\A[0-9a-f]{64}\Z")
-_CURRENCY = re.compile(r"\A[A-Z]{3}\Z")
+_CURRENCY = re.compile(r"\A[A-Z]([A-Z]{2}|[A-Z0-9]{3,11})\Z")
 _ID_DIGITS = re.compile(r"\A[0-9a-f]{32}\Z")
 
 
@@ -83,28 +82,35 @@ class Line:
         except ValueError:
             self._refuse(column, "is a time that never was")
 
-    def digest(self, column: str) -> str:
-        """A SHA-256 in lower-case hex."""
-        if not _DIGEST.match(self.cells[column]):
-            self._refuse(column, "is not a SHA-256")
-        return self.cells[column]
-
     def currency(self, column: str) -> str:
-        """A currency code."""
+        """The code of a currency, or of a programme's own unit."""
         if not _CURRENCY.match(self.cells[column]):
             self._refuse(column, "is not a currency")
         return self.cells[column]
 
     def object(self, column: str) -> dict[str, Canonical]:
         """A JSON object in canonical form."""
+        value = self._json(column)
+        if not isinstance(value, dict):
+            self._refuse(column, "is not a JSON object")
+        return value
+
+    def texts(self, column: str) -> tuple[str, ...]:
+        """A list of texts, as JSON in canonical form."""
+        value = self._json(column)
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            self._refuse(column, "is not a list of texts")
+        return tuple(value)
+
+    def _json(self, column: str) -> Any:
         text = self.cells[column]
         try:
             value = json.loads(text)
             canonical = canonical_text(value)
         except (ValueError, TypeError, RecursionError):
             self._refuse(column, "is not JSON without fractions")
-        if not isinstance(value, dict) or canonical != text:
-            self._refuse(column, "is not a JSON object in canonical form")
+        if canonical != text:
+            self._refuse(column, "is not JSON in canonical form")
         return value
 
     def _refuse(self, column: str, detail: str) -> NoReturn:

@@ -6,46 +6,41 @@ Shares with the writer only what an auditor would have to write by the same rule
 fact, the tree over them and the form of the journal.
 """
 
-import base64
-import binascii
-import hashlib
-import json
-import os
-import re
-import stat
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import NoReturn
 
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
-
-from ledger.core.canonical import canonical_text
+from ledger.core.currency import ISO_CODES
 from ledger.core.errors import EvidenceBroken
-from ledger.core.facts import AccountFact, EntryFact, TransferFact, canonical_fact
+from ledger.core.facts import AccountFact, EntryFact, TransferFact, UnitFact, canonical_fact
 from ledger.core.merkle import GrowingTree, leaf_hash
 from ledger.evidence.journal import Journal
-from ledger.evidence.replay import KINDS, MOVEMENTS, Counters, Replay
+from ledger.evidence.package import (
+    Manifest,
+    check_present,
+    list_files,
+    public_key,
+    read_manifest,
+    read_plain,
+    read_promised,
+    refuse_manifest,
+)
+from ledger.evidence.replay import Replay
+from ledger.evidence.shape import SHAPES
+from ledger.evidence.standing import MOVEMENTS, STATUS_AFTER, Standing
 from ledger.evidence.table import Line, read_table
 
 VerifyNote = Callable[[str, bytes], tuple[str, int, bytes]]
 
-MANIFEST_BYTES_MAX = 48 * 1024
-FILES_MAX = 16
-
-_PROGRAMME_NAME = re.compile(r"\A[a-z0-9][a-z0-9-]{1,62}\Z")
-_PROGRAMME_ID = re.compile(r"\Aprg_[0-9a-f]{32}\Z")
 _ACCOUNTS = (
-    "account_id,code,class,side,party_reference,currency,pool,min_available_minor"
-    ",debits_minor,credits_minor,held_minor,version"
+    "account_id,code,path,class,side,party_id,party_reference,currency,pool,tags"
+    ",min_available_minor,max_balance_minor,status,debits_minor,credits_minor,held_minor,version"
 )
 _TRANSFERS = (
-    "position,transfer_id,kind,content_digest,reference,hold_id,reverses_id,clearance_id,notice_id"
-    ",effective_at,recorded_at,metadata"
+    "position,transfer_id,kind,reference,hold_id,reverses_id,clearance_id,notice_id"
+    ",effective_at,recorded_at,asked,metadata"
 )
 _ENTRIES = (
     "transfer_id,leg,movement,account_id,version,amount_minor,debits_after_minor,credits_after_minor"
@@ -55,13 +50,18 @@ _BALANCES = (
     "account_id,code,class,party_reference,currency"
     ",debits_minor,credits_minor,balance_minor,held_minor,net_minor"
 )
+_UNITS = "code,name,decimals"
 _DEBIT_CLASSES = ("asset", "expense")
 _CLASSES = (*_DEBIT_CLASSES, "liability", "income", "equity")
+_NOTE_BYTES_MAX = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What an export that holds together is of. `size` counts transfers; `root` is the log's over them."""
+    """What an export that holds together is of. `size` counts transfers; `root` is the log's over them.
+
+    `since`: the size of the earlier log that this one was seen to begin with.
+    """
 
     programme_id: str
     programme_name: str
@@ -71,24 +71,36 @@ class Verified:
     root: bytes
     accounts: int
     entries: int
+    since: int | None = None
 
 
-def verify_package(directory: Path, public_key_pem: bytes, verify_note: VerifyNote) -> Verified:
+def verify_package(
+    directory: Path,
+    public_key_pem: bytes,
+    verify_note: VerifyNote,
+    *,
+    checkpoint_key_pem: bytes | None = None,
+    since: Path | None = None,
+) -> Verified:
     """Checks an export from its signature down to its last entry.
 
     `public_key_pem` is the Ed25519 key of exports, which the auditor has from elsewhere than this directory.
     `verify_note` gives the origin, size and root of a checkpoint note that this key (PEM) has signed, and
-    raises ValueError when it has not.
+    raises ValueError when it has not. `checkpoint_key_pem` is the key of checkpoints, if the auditor has that from
+    elsewhere too; without it, notes are checked with the one in the package. `since` is an earlier export, or a
+    file with an earlier checkpoint note: the log has to begin with what was sealed then.
 
     Raises: EvidenceBroken with the first thing wrong, naming file and row.
     """
-    present = _list(directory)
-    manifest = _read_manifest(directory, public_key_pem)
-    _check_present(present, manifest)
-    files = {name: _read_file(directory, name, promised) for name, promised in manifest.files.items()}
-    _check_note(files, manifest, verify_note)
-    accounts = _read_accounts(files["accounts.csv"])
-    entries = _replay(files, manifest, accounts)
+    present = list_files(directory)
+    manifest = read_manifest(directory, public_key_pem)
+    check_present(present, manifest)
+    files = {name: read_promised(directory, name, promised) for name, promised in manifest.files.items()}
+    reader = _Notes(verify_note, _checkpoint_key(files, checkpoint_key_pem))
+    reader.check("checkpoint.txt", files["checkpoint.txt"], manifest)
+    earlier = None if since is None else _read_earlier(since, public_key_pem, reader, manifest)
+    accounts = _read_accounts(files, manifest.programme_id)
+    entries = _replay(files, manifest, accounts, earlier)
     _check_balances(files["trial_balance.csv"], accounts)
     return Verified(
         programme_id=manifest.programme_id,
@@ -99,28 +111,37 @@ def verify_package(directory: Path, public_key_pem: bytes, verify_note: VerifyNo
         root=manifest.root,
         accounts=len(accounts),
         entries=entries,
+        since=None if earlier is None else earlier.size,
     )
 
 
 @dataclass(frozen=True, slots=True)
-class _Promise:
-    sha256: str
+class _Head:
+    """A size and root that an earlier checkpoint was signed for. `source`: where that was read."""
+
+    source: str
     size: int
+    root: bytes
 
 
 @dataclass(frozen=True, slots=True)
-class _Manifest:
-    programme_id: str
-    programme_name: str
-    created_at: str
-    origin: str
-    size: int
-    root: bytes
-    files: Mapping[str, _Promise]
+class _Notes:
+    """Reads checkpoint notes with one key."""
 
-    @property
-    def journal(self) -> str:
-        return f"{self.programme_name}.journal"
+    verify_note: VerifyNote
+    key_pem: bytes
+
+    def read(self, name: str, content: bytes) -> tuple[str, int, bytes]:
+        """Origin, size and root of a note that the key has signed."""
+        try:
+            return self.verify_note(content.decode(), self.key_pem)
+        except ValueError as error:
+            raise EvidenceBroken(f"{name}: {error}") from error
+
+    def check(self, name: str, content: bytes, manifest: Manifest) -> None:
+        """Sees to it that a note is the one that a manifest names."""
+        if self.read(name, content) != (manifest.origin, manifest.size, manifest.root):
+            raise EvidenceBroken(f"{name}: not the checkpoint that the manifest names")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,187 +150,100 @@ class _Account:
 
     line: Line
     fact: AccountFact
+    status: str
     said: tuple[int, int, int, int]
 
 
-def _list(directory: Path) -> set[str]:
-    """The names in a directory, once all are seen to be plain files."""
-    names: set[str] = set()
-    try:
-        with os.scandir(directory) as found:
-            for item in found:
-                if not item.is_file(follow_symlinks=False):
-                    raise EvidenceBroken(f"{item.name}: not a plain file")
-                names.add(item.name)
-                if len(names) > FILES_MAX:
-                    raise EvidenceBroken(f"there are more than {FILES_MAX} files")
-    except OSError as error:
-        raise EvidenceBroken(f"the directory cannot be read: {error.strerror}") from error
-    return names
+def _checkpoint_key(files: Mapping[str, bytes], given: bytes | None) -> bytes:
+    """The key that notes are checked with: the auditor's own if there is one, and then the package's is the same."""
+    enclosed = files["checkpoint-key.pem"]
+    if given is None:
+        return enclosed
+    if public_key(given).public_bytes_raw() != public_key(enclosed).public_bytes_raw():
+        raise EvidenceBroken("checkpoint-key.pem: not the key that you have for checkpoints")
+    return given
 
 
-def _read(directory: Path, name: str, *, bytes_max: int) -> bytes:
-    """A plain file; of a larger one just the first byte too many. Follows no link, wherever it came from."""
-    try:
-        descriptor = os.open(directory / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        with os.fdopen(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise EvidenceBroken(f"{name}: not a plain file")
-            return file.read(bytes_max + 1)
-    except OSError as error:
-        raise EvidenceBroken(f"{name}: cannot be read: {error.strerror}") from error
+def _read_earlier(path: Path, public_key_pem: bytes, notes: _Notes, now: Manifest) -> _Head:
+    """The head of an earlier export (its manifest and checkpoint are checked, not its books) or of a note by itself."""
+    if path.is_dir():
+        manifest = read_manifest(path, public_key_pem)
+        if "checkpoint.txt" not in manifest.files:
+            refuse_manifest("names no checkpoint.txt")
+        note = read_promised(path, "checkpoint.txt", manifest.files["checkpoint.txt"])
+        notes.check(f"{path.name}/checkpoint.txt", note, manifest)
+    else:
+        note = read_plain(path.parent, path.name, bytes_max=_NOTE_BYTES_MAX)
+    origin, size, root = notes.read(path.name, note)
+    if origin != now.origin:
+        raise EvidenceBroken(f"{path.name}: a checkpoint of another log, {origin}")
+    if size > now.size:
+        raise EvidenceBroken(f"{path.name}: a checkpoint of {size} leaves, which is later than {now.size}")
+    return _Head(path.name, size, root)
 
 
-def _read_manifest(directory: Path, public_key_pem: bytes) -> _Manifest:
-    content = _read(directory, "manifest.json", bytes_max=MANIFEST_BYTES_MAX)
-    signed = _read(directory, "manifest.sig", bytes_max=1024)
-    if len(content) > MANIFEST_BYTES_MAX:
-        raise EvidenceBroken("manifest.json: too large")
-    try:
-        signature = base64.b64decode(signed, validate=False)
-        if base64.b64encode(signature) + b"\n" != signed:
-            raise EvidenceBroken("manifest.sig: not one line of base64")
-        _public_key(public_key_pem).verify(signature, b"tallystick-export-v1\n" + content)
-    except binascii.Error as error:
-        raise EvidenceBroken("manifest.sig: not base64") from error
-    except InvalidSignature as error:
-        raise EvidenceBroken("manifest.json: the signature is not this key's") from error
-    return _parse_manifest(content)
-
-
-def _public_key(pem: bytes) -> Ed25519PublicKey:
-    try:
-        key = load_pem_public_key(pem)
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise EvidenceBroken("the public key cannot be read") from error
-    if not isinstance(key, Ed25519PublicKey):
-        raise EvidenceBroken("the public key is not an Ed25519 key")
-    return key
-
-
-def _parse_manifest(content: bytes) -> _Manifest:
-    try:
-        parsed = json.loads(content)
-        if canonical_text(parsed).encode() != content:
-            _refuse_manifest("not canonical")
-        programme, checkpoint = parsed["programme"], parsed["checkpoint"]
-        manifest = _Manifest(
-            programme_id=_text(programme["id"]),
-            programme_name=_text(programme["name"]),
-            created_at=_text(parsed["created_at"]),
-            origin=_text(checkpoint["origin"]),
-            size=_count(checkpoint["size"]),
-            root=base64.b64decode(checkpoint["root"], validate=True),
-            files={
-                name: _Promise(_text(said["sha256"]), _count(said["bytes"]))
-                for name, said in parsed["files"].items()
-            },
-        )
-        exact = _as_written(manifest) == parsed
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise EvidenceBroken("manifest.json: not a manifest") from error
-    if not exact:
-        _refuse_manifest("not a manifest of this format and version")
-    if not _PROGRAMME_ID.match(manifest.programme_id) or not _PROGRAMME_NAME.match(manifest.programme_name):
-        _refuse_manifest("not a programme")
-    return manifest
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError("text is wanted")
-    return value
-
-
-def _count(value: object) -> int:
-    if type(value) is not int or value < 0:
-        raise TypeError("a number from zero up is wanted")
-    return value
-
-
-def _as_written(manifest: _Manifest) -> object:
-    """The manifest as its one format and version would write it: nothing more, nothing less."""
-    root = base64.b64encode(manifest.root).decode()
-    return {
-        "format": "tallystick-export",
-        "version": 1,
-        "programme": {"id": manifest.programme_id, "name": manifest.programme_name},
-        "created_at": manifest.created_at,
-        "checkpoint": {"origin": manifest.origin, "size": manifest.size, "root": root},
-        "files": {name: {"sha256": said.sha256, "bytes": said.size} for name, said in manifest.files.items()},
-    }
-
-
-def _refuse_manifest(detail: str) -> NoReturn:
-    raise EvidenceBroken(f"manifest.json: {detail}")
-
-
-def _check_present(present: set[str], manifest: _Manifest) -> None:
-    tables = {"accounts.csv", "transfers.csv", "entries.csv", "trial_balance.csv"}
-    wanted = tables | {manifest.journal, "checkpoint.txt", "checkpoint-key.pem"}
-    if set(manifest.files) != wanted:
-        odd = min(set(manifest.files) ^ wanted)
-        _refuse_manifest(f"{odd[:80]!r} belongs in every package and is not named, or the other way round")
-    wanted |= {"manifest.json", "manifest.sig"}
-    if present - wanted:
-        raise EvidenceBroken(f"{min(present - wanted)}: not part of the package")
-    if wanted - present:
-        raise EvidenceBroken(f"{min(wanted - present)}: missing")
-
-
-def _read_file(directory: Path, name: str, promised: _Promise) -> bytes:
-    content = _read(directory, name, bytes_max=promised.size)
-    if len(content) != promised.size:
-        raise EvidenceBroken(f"{name}: not the {promised.size} bytes that the manifest names")
-    if hashlib.sha256(content).hexdigest() != promised.sha256:
-        raise EvidenceBroken(f"{name}: not the content that the manifest names")
-    return content
-
-
-def _check_note(files: Mapping[str, bytes], manifest: _Manifest, verify_note: VerifyNote) -> None:
-    try:
-        said = verify_note(files["checkpoint.txt"].decode(), files["checkpoint-key.pem"])
-    except ValueError as error:
-        raise EvidenceBroken(f"checkpoint.txt: {error}") from error
-    if said != (manifest.origin, manifest.size, manifest.root):
-        raise EvidenceBroken("checkpoint.txt: not the checkpoint that the manifest names")
-
-
-def _read_accounts(content: bytes) -> dict[str, _Account]:
+def _read_accounts(files: Mapping[str, bytes], programme_id: str) -> dict[str, _Account]:
+    counted_in = {unit.code for unit in _read_units(files["units.csv"])} | ISO_CODES
     accounts: dict[str, _Account] = {}
     last = ""
-    for line in read_table("accounts.csv", content, _ACCOUNTS):
-        account = _account(line)
+    for line in read_table("accounts.csv", files["accounts.csv"], _ACCOUNTS):
+        account = _account(line, programme_id)
         if account.fact.id <= last:
             line.broken("accounts stand once each, in the order of their ids")
+        if account.fact.currency not in counted_in:
+            line.broken(f"{account.fact.currency} is no currency, and does not stand in units.csv")
         last = account.fact.id
         accounts[last] = account
     return accounts
 
 
-def _account(line: Line) -> _Account:
+def _read_units(content: bytes) -> list[UnitFact]:
+    units: list[UnitFact] = []
+    for line in read_table("units.csv", content, _UNITS):
+        unit = UnitFact(line.currency("code"), line.text("name"), line.integer("decimals"))
+        if unit.code in ISO_CODES or not 0 <= unit.decimals <= 18:
+            line.broken("not a unit that a programme can count in")
+        if units and unit.code <= units[-1].code:
+            line.broken("units stand once each, in the order of their codes")
+        units.append(unit)
+    return units
+
+
+def _account(line: Line, programme_id: str) -> _Account:
     account_class = line.word("class", _CLASSES)
     fact = AccountFact(
         id=line.id("account_id", "acct"),
+        programme_id=programme_id,
         code=line.text("code"),
+        path=line.text("path"),
         account_class=account_class,
         side=line.word("side", ["debit" if account_class in _DEBIT_CLASSES else "credit"]),
+        party_id=line.optional_id("party_id", "pty"),
         party_reference=line.optional_text("party_reference"),
         currency=line.currency("currency"),
         pool=line.optional_text("pool"),
+        tags=line.texts("tags"),
         min_available_minor=line.optional_integer("min_available_minor"),
+        max_balance_minor=line.optional_integer("max_balance_minor"),
     )
     columns = ("debits_minor", "credits_minor", "held_minor", "version")
     debits_minor, credits_minor, held_minor, version = (line.integer(column) for column in columns)
-    return _Account(line, fact, (debits_minor, credits_minor, held_minor, version))
+    status = line.word("status", STATUS_AFTER.values())
+    return _Account(line, fact, status, (debits_minor, credits_minor, held_minor, version))
 
 
-def _replay(files: Mapping[str, bytes], manifest: _Manifest, accounts: Mapping[str, _Account]) -> int:
+def _replay(
+    files: Mapping[str, bytes],
+    manifest: Manifest,
+    accounts: Mapping[str, _Account],
+    earlier: _Head | None,
+) -> int:
     """Does the book again, and with it the tree and the journal; says how many entries it took."""
     facts = [account.fact for account in accounts.values()]
     replay, tree = Replay({fact.id: fact for fact in facts}), GrowingTree()
-    journal = Journal(manifest.programme_name, facts)
+    journal = Journal(manifest.programme_name, facts, _read_units(files["units.csv"]))
     pieces, entries_count = [journal.heading()], 0
+    _check_beginning(tree, earlier)
     for line, transfer, entries in _read_facts(files, manifest.programme_id):
         if line.integer("position") != tree.size:
             line.broken(f"position {tree.size} comes here")
@@ -318,13 +252,22 @@ def _replay(files: Mapping[str, bytes], manifest: _Manifest, accounts: Mapping[s
         except EvidenceBroken as error:
             raise EvidenceBroken(f"transfers.csv row {line.row}: {error.detail}") from error
         tree.append(leaf_hash(canonical_fact(transfer, entries)))
+        _check_beginning(tree, earlier)
         pieces.append(journal.paragraph(tree.size - 1, transfer, entries))
         entries_count += len(entries)
-    _check_counters(accounts, replay.counters)
+    _check_standings(accounts, replay.standings)
     if (tree.size, tree.root()) != (manifest.size, manifest.root):
         raise EvidenceBroken("transfers.csv: transfers and entries do not give the root of the checkpoint")
     _check_journal(manifest.journal, files[manifest.journal], "".join(pieces).encode())
     return entries_count
+
+
+def _check_beginning(tree: GrowingTree, earlier: _Head | None) -> None:
+    """At the size of the earlier log, the tree is still the earlier log's: nothing was changed since."""
+    if earlier is not None and tree.size == earlier.size and tree.root() != earlier.root:
+        raise EvidenceBroken(
+            f"the first {earlier.size} transfers are not those of {earlier.source}: history was rewritten"
+        )
 
 
 def _read_facts(
@@ -357,8 +300,7 @@ def _transfer(line: Line, programme_id: str) -> TransferFact:
     return TransferFact(
         id=line.id("transfer_id", "xfr"),
         programme_id=programme_id,
-        kind=line.word("kind", KINDS),
-        content_digest=line.digest("content_digest"),
+        kind=line.word("kind", SHAPES),
         reference=line.text("reference"),
         hold_id=line.optional_id("hold_id", "xfr"),
         reverses_id=line.optional_id("reverses_id", "xfr"),
@@ -366,6 +308,7 @@ def _transfer(line: Line, programme_id: str) -> TransferFact:
         notice_id=line.optional_id("notice_id", "ntc"),
         effective_at=line.instant("effective_at"),
         recorded_at=line.instant("recorded_at"),
+        asked=line.object("asked"),
         metadata=line.object("metadata"),
     )
 
@@ -386,11 +329,15 @@ def _entry(line: Line) -> EntryFact:
     )
 
 
-def _check_counters(accounts: Mapping[str, _Account], counters: Mapping[str, Counters]) -> None:
+def _check_standings(accounts: Mapping[str, _Account], standings: Mapping[str, Standing]) -> None:
     for account_id, account in accounts.items():
-        now = counters.get(account_id, Counters())
+        now = standings.get(account_id)
+        if now is None:
+            account.line.broken("nothing was ever recorded on it")
         if account.said != (now.debits_minor, now.credits_minor, now.held_minor, now.version):
             account.line.broken("its movements give other counters")
+        if account.status != now.status:
+            account.line.broken(f"its movements leave it {now.status}")
 
 
 def _check_journal(name: str, said: bytes, wanted: bytes) -> None:

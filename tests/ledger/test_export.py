@@ -23,12 +23,14 @@ from ledger.core.commands import Leg
 from ledger.core.errors import Conflict, EvidenceBroken
 from ledger.core.facts import AccountFact
 from ledger.core.ids import AccountId, ProgrammeId
-from ledger.evidence.export import build_package, signed_bytes, write_package
+from ledger.core.merkle import EMPTY_ROOT
+from ledger.evidence.export import ACCOUNT_COLUMNS, build_package, signed_bytes, write_package
 from ledger.evidence.journal import account_name, decimal_text
 from ledger.evidence.log import TreeHead
 from ledger.evidence.verify import Verified, verify_package
 from ledger.store.evidence import account_facts
 from ledger.store.programmes import read_programmes
+from ledger.store.tx import Tx
 from tests.conftest import MONDAY_MORNING, Database, OpenTx
 from tests.ledger.sealed import (
     AWKWARD,
@@ -44,9 +46,9 @@ from tests.ledger.sealed import (
     small_book,
     write,
 )
-from tests.ledger.world import asker, done
+from tests.ledger.world import asker, done, open_account
 
-TABLES = ("accounts.csv", "transfers.csv", "entries.csv", "trial_balance.csv")
+TABLES = ("accounts.csv", "transfers.csv", "entries.csv", "units.csv", "trial_balance.csv")
 JOURNAL = "pay-eu.journal"
 FLIPS = 300
 SEED = 20261116
@@ -91,7 +93,8 @@ class Exported:
 def exported(open_tx: OpenTx, home: Path) -> Exported:
     with open_tx() as tx:
         programme_id, size = small_book(tx)
-    keys, head = Keys.fresh(), seal(open_tx, programme_id, size=size)
+    keys = Keys.fresh()
+    head = seal(open_tx, programme_id, size=size, keys=keys)
     files = package(open_tx, programme_id, head, keys)
     return Exported(programme_id, head, keys, files, write(home / "export", files, keys))
 
@@ -109,6 +112,11 @@ def _table(rows: list[list[str]]) -> bytes:
 def _column(content: bytes, name: str) -> list[str]:
     head, *rows = _rows(content)
     return [row[head.index(name)] for row in rows]
+
+
+def _account_of_party(tx: Tx, exported: Exported, reference: str) -> AccountId:
+    facts = account_facts(tx, exported.programme_id)
+    return next(AccountId(account.id) for account in facts if account.party_reference == reference)
 
 
 def _hledger(directory: Path, *command: str) -> str:
@@ -135,8 +143,8 @@ def test_an_export_verifies_and_says_what_it_is_of(exported: Exported) -> None:
         accounts=len(_column(exported.files["accounts.csv"], "account_id")),
         entries=len(_column(exported.files["entries.csv"], "version")),
     )
-    assert verified.size == 13
-    assert verified.entries > 25
+    assert verified.size > 50
+    assert verified.entries > 90
 
 
 def test_a_book_without_facts_can_be_exported(open_tx: OpenTx, programme_id: ProgrammeId, home: Path) -> None:
@@ -163,15 +171,11 @@ def test_names_and_bank_account_numbers_stay_at_home(exported: Exported) -> None
 
 def test_what_was_posted_after_the_head_is_not_in_its_export(open_tx: OpenTx, exported: Exported) -> None:
     with open_tx() as tx:
-        wallet, seller = (
-            AccountId(account.id)
-            for code in ("customer_wallet", "seller_balance")
-            for account in account_facts(tx, exported.programme_id)
-            if (account.code, account.currency) == (code, "EUR")
-        )
+        wallet, seller = (_account_of_party(tx, exported, name) for name in ("ana", "atelier: shirts; ties"))
         asks = asker(tx, exported.programme_id)
         done(tx, asks.post("later", Leg(wallet, seller, 1)), asks.hold("held", wallet, amount_minor=2))
-    seal(open_tx, exported.programme_id, size=exported.head.size + 2)
+        open_account(tx, exported.programme_id)
+    seal(open_tx, exported.programme_id, size=exported.head.size + 3)
 
     again = package(open_tx, exported.programme_id, exported.head, exported.keys)
 
@@ -190,7 +194,7 @@ def test_hledger_comes_to_the_same_balances(open_tx: OpenTx, exported: Exported)
     for row in rows:
         said = dict(zip(head, row, strict=True))
         ours[names[said["account_id"]], said["currency"]] += int(said["net_minor"])
-    places = {"EUR": 2, "JPY": 0, "KWD": 3, "PTS": 0}
+    places = {"EUR": 2, "JPY": 0, "KWD": 3, "COINS": 2, "PTS2": 0}
 
     answer = _hledger(exported.directory, "balance", "-N", "--flat", "-O", "csv", "--layout=bare")
 
@@ -200,7 +204,7 @@ def test_hledger_comes_to_the_same_balances(open_tx: OpenTx, exported: Exported)
         if name != "account"
     }
     assert theirs == {key: minor for key, minor in ours.items() if minor}
-    assert len(theirs) == 11
+    assert len(theirs) > 12
 
 
 def test_every_flipped_byte_is_found(exported: Exported) -> None:
@@ -262,15 +266,51 @@ def test_a_changed_field_is_found_even_when_signed_again(exported: Exported, nam
             exported.broken({name: _table(changed)})
 
 
-@pytest.mark.parametrize(
-    "column", ["debits_minor", "credits_minor", "held_minor", "version", "currency", "side"]
-)
+@pytest.mark.parametrize("column", ACCOUNT_COLUMNS)
 def test_a_changed_account_is_found_even_when_signed_again(exported: Exported, column: str) -> None:
     head, *rows = _rows(exported.files["accounts.csv"])
     for at in range(len(rows)):
         changed = [list(row) for row in rows]
         changed[at][head.index(column)] = _other(rows[at][head.index(column)])
         exported.broken({"accounts.csv": _table([head, *changed])})
+
+
+def test_an_account_says_what_it_was_opened_as_and_what_became_of_it(exported: Exported) -> None:
+    head, *rows = _rows(exported.files["accounts.csv"])
+    said = [dict(zip(head, row, strict=True)) for row in rows]
+
+    (door,) = [row for row in said if row["path"].startswith("equity/") and row["currency"] == "JPY"]
+    assert door["path"] == "equity/currency_conversion/spot/a:b; c"
+    assert door["tags"] == '["a|b","fx"]'
+    assert {row["max_balance_minor"] for row in said} == {"", "2000"}
+    statuses = {row["party_reference"]: row["status"] for row in said}
+    assert (statuses["ana"], statuses["bo"], statuses["cy"]) == ("open", "frozen", "closed")
+
+
+def test_units_are_those_of_the_programme_that_the_book_counts_in(exported: Exported) -> None:
+    assert _rows(exported.files["units.csv"]) == [
+        ["code", "name", "decimals"],
+        ["COINS", 'Coins, "gold"', "2"],
+        ["PTS2", "Points", "0"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "complaint"),
+    [
+        ("decimals", "3", "not what the tables give"),
+        ("decimals", "19", "not a unit"),
+        ("code", "COIN", "does not stand in units.csv"),
+        ("code", "EUR", "not a unit"),
+    ],
+)
+def test_a_changed_unit_is_found_even_when_signed_again(
+    exported: Exported, column: str, value: str, complaint: str
+) -> None:
+    head, first, *rest = _rows(exported.files["units.csv"])
+    first[head.index(column)] = value
+
+    assert complaint in exported.broken({"units.csv": _table([head, first, *rest])})
 
 
 def test_a_lie_told_everywhere_at_once_is_found_by_the_tree(exported: Exported) -> None:
@@ -285,11 +325,7 @@ def test_a_lie_told_everywhere_at_once_is_found_by_the_tree(exported: Exported) 
 def test_an_older_book_under_a_newer_checkpoint_is_found(open_tx: OpenTx, exported: Exported) -> None:
     with open_tx() as tx:
         fresh = asker(tx, exported.programme_id)
-        wallet = next(
-            AccountId(account.id)
-            for account in account_facts(tx, exported.programme_id)
-            if (account.code, account.currency) == ("customer_wallet", "EUR")
-        )
+        wallet = _account_of_party(tx, exported, "ana")
         done(tx, fresh.hold("later", wallet, amount_minor=1))
     head = seal(open_tx, exported.programme_id, size=exported.head.size + 1)
     newer = package(open_tx, exported.programme_id, head, exported.keys)
@@ -306,7 +342,7 @@ def test_a_journal_of_other_facts_is_found(exported: Exported) -> None:
 
 def test_an_account_below_its_limit_is_found(exported: Exported) -> None:
     head, *rows = _rows(exported.files["accounts.csv"])
-    wallet = next(row for row in rows if row[1] == "customer_wallet" and row[5] == "EUR")
+    wallet = next(row for row in rows if "ana" in row)
     wallet[head.index("min_available_minor")] = "50000"
 
     assert "below its limit" in exported.broken({"accounts.csv": _table([head, *rows])})
@@ -408,8 +444,8 @@ def test_no_directory_at_all_is_no_export(exported: Exported, home: Path) -> Non
     "change",
     [
         {"format": "other"},
-        {"version": 2},
-        {"version": 1.0},
+        {"version": 1},
+        {"version": 2.0},
         {"programme": {"id": "prg_1", "name": "pay-eu"}},
         {"programme": {"id": f"prg_{'0' * 32}", "name": "../pay-eu"}},
         {"programme": []},
@@ -431,19 +467,116 @@ def test_a_signed_manifest_that_is_none_is_found(exported: Exported, change: dic
         exported.verify()
 
 
+@dataclass(frozen=True)
+class Later:
+    """An export of the same log, later, beside the earlier one."""
+
+    directory: Path
+    head: TreeHead
+
+    def verify(self, earlier: Exported, since: Path, checkpoint_key: bytes | None = None) -> Verified:
+        key = pem(earlier.keys.export)
+        return verify_package(self.directory, key, read_note, since=since, checkpoint_key_pem=checkpoint_key)
+
+
+@pytest.fixture
+def later(open_tx: OpenTx, exported: Exported, home: Path) -> Later:
+    with open_tx() as tx:
+        wallet = _account_of_party(tx, exported, "ana")
+        done(tx, asker(tx, exported.programme_id).hold("later", wallet, amount_minor=1))
+    head = seal(open_tx, exported.programme_id, size=exported.head.size + 1, keys=exported.keys)
+    files = package(open_tx, exported.programme_id, head, exported.keys)
+    return Later(write(home / "later", files, exported.keys), head)
+
+
+def test_a_later_export_shares_its_history_with_an_earlier_one(exported: Exported, later: Later) -> None:
+    assert later.verify(exported, exported.directory).since == exported.head.size
+    assert later.verify(exported, later.directory).since == later.head.size
+
+
+def test_a_later_export_shares_its_history_with_an_earlier_checkpoint(
+    exported: Exported, later: Later, home: Path
+) -> None:
+    (home / "kept.txt").write_text(exported.keys.note(exported.head))
+
+    assert later.verify(exported, home / "kept.txt").since == exported.head.size
+
+
+def test_every_export_begins_with_the_checkpoint_of_nothing(
+    exported: Exported, later: Later, home: Path
+) -> None:
+    (home / "kept.txt").write_text(exported.keys.note(TreeHead(0, EMPTY_ROOT, b"")))
+
+    assert later.verify(exported, home / "kept.txt").since == 0
+
+
+def test_history_that_was_rewritten_and_signed_again_is_found(
+    exported: Exported, later: Later, home: Path
+) -> None:
+    other_root = replace(exported.head, root=later.head.root)
+    (home / "kept.txt").write_text(exported.keys.note(other_root))
+
+    complaint = rf"first {exported.head.size} transfers are not those of kept.txt: history was rewritten"
+    with pytest.raises(EvidenceBroken, match=complaint):
+        later.verify(exported, home / "kept.txt")
+
+
 @pytest.mark.parametrize(
-    ("table", "change"),
+    ("note", "complaint"),
     [
-        ("transfers", "UPDATE transfers SET reference = 'innocent' WHERE reference = 'mistaken'"),
-        ("transfers", "UPDATE transfers SET metadata = '{}' WHERE metadata <> '{}'"),
-        ("entries", "UPDATE entries SET amount_minor = 38349 WHERE amount_minor = 38348"),
-        ("log_leaves", "UPDATE log_leaves SET leaf_hash = sha256('x') WHERE position = 3"),
+        (lambda keys, head: keys.note(replace(head, size=head.size + 9)), "which is later than"),
+        (lambda keys, head: keys.note(head).replace(str(head.size), "1", 1), "kept.txt: "),
+        (lambda keys, head: Keys.fresh().note(head), "kept.txt: "),
+        (lambda keys, head: "no note at all", "kept.txt: "),
+    ],
+)
+def test_what_is_no_earlier_checkpoint_is_not_taken_for_one(
+    exported: Exported, later: Later, home: Path, note: Callable[[Keys, TreeHead], str], complaint: str
+) -> None:
+    (home / "kept.txt").write_text(note(exported.keys, exported.head))
+
+    with pytest.raises(EvidenceBroken, match=complaint):
+        later.verify(exported, home / "kept.txt")
+
+
+def test_an_earlier_export_that_was_changed_is_not_taken_for_one(exported: Exported, later: Later) -> None:
+    note = exported.directory / "checkpoint.txt"
+    content = bytearray(note.read_bytes())
+    content[-9] ^= 1
+    note.write_bytes(content)
+
+    with pytest.raises(EvidenceBroken, match=r"checkpoint.txt: not the content"):
+        later.verify(exported, exported.directory)
+
+
+def test_a_later_export_is_no_beginning_of_an_earlier_one(exported: Exported, later: Later) -> None:
+    with pytest.raises(EvidenceBroken, match="which is later than"):
+        verify_package(exported.directory, pem(exported.keys.export), read_note, since=later.directory)
+
+
+def test_a_checkpoint_is_checked_with_the_key_that_the_auditor_has(exported: Exported, later: Later) -> None:
+    right, wrong = pem(exported.keys.checkpoint), pem(Keys.fresh().checkpoint)
+
+    assert later.verify(exported, exported.directory, right).since == exported.head.size
+    with pytest.raises(EvidenceBroken, match=r"checkpoint-key.pem: not the key that you have"):
+        later.verify(exported, exported.directory, wrong)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE transfers SET reference = 'innocent' WHERE reference = 'mistaken'",
+        "UPDATE transfers SET metadata = NULL WHERE metadata IS NOT NULL",
+        "UPDATE transfers SET metadata = '1.5' WHERE metadata IS NOT NULL",
+        "UPDATE legs SET amount_minor = 12901 WHERE amount_minor = 12900",
+        "UPDATE account_steps SET amount_minor = 38001 WHERE amount_minor = 38000",
+        "UPDATE log_leaves SET leaf_hash = sha256('x') WHERE position = 3",
     ],
 )
 def test_a_row_rewritten_since_its_sealing_is_never_exported(
-    database: Database, open_tx: OpenTx, exported: Exported, table: str, change: str
+    database: Database, open_tx: OpenTx, exported: Exported, change: str
 ) -> None:
-    rewrite(database.owner_engine, table, change)
+    rewrite(database, change)
 
     with pytest.raises(EvidenceBroken, match="has been changed since"):
         package(open_tx, exported.programme_id, exported.head, exported.keys)
@@ -491,31 +624,43 @@ def test_amounts_are_written_without_rounding(minor: int, decimals: int) -> None
 references = st.none() | st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
 
 
-@given(references, references)
-def test_no_two_parties_share_an_account_name(one: str | None, other: str | None) -> None:
-    names = [account_name(_account_of(reference)) for reference in (one, other)]
+parts = st.text(st.characters(exclude_characters="\0/", exclude_categories=["Cs"]), min_size=1)
+places = st.tuples(references, st.lists(parts, max_size=3))
+Place = tuple[str | None, list[str]]
+
+
+@given(places, places)
+def test_no_two_places_share_an_account_name(one: Place, other: Place) -> None:
+    names = [account_name(_account_of(reference, *divided)) for reference, divided in (one, other)]
 
     assert (names[0] == names[1]) == (one == other)
 
 
-@given(references)
-def test_account_names_hold_nothing_that_hledger_reads_as_something_else(reference: str | None) -> None:
-    name = account_name(_account_of(reference))
+@given(places)
+def test_account_names_hold_nothing_that_hledger_reads_as_something_else(place: Place) -> None:
+    reference, divided = place
+
+    name = account_name(_account_of(reference, *divided))
 
     assert name.isascii()
     assert not set(name) & set(" ;\t\r\n()[]*!|=")
-    assert name.count(":") == (1 if reference is None else 2)
+    assert name.count(":") == 1 + len(divided) + (reference is not None)
     assert all(name.split(":"))
 
 
-def _account_of(reference: str | None) -> AccountFact:
+def _account_of(reference: str | None, *subdivision: str) -> AccountFact:
     return AccountFact(
         id=f"acct_{'0' * 32}",
+        programme_id=f"prg_{'0' * 32}",
         code="customer_wallet",
+        path="/".join(("liability", "customer_wallet", *subdivision)),
         account_class="liability",
         side="credit",
+        party_id=None if reference is None else f"pty_{'0' * 32}",
         party_reference=reference,
         currency="EUR",
         pool="e_money",
+        tags=(),
         min_available_minor=0,
+        max_balance_minor=None,
     )

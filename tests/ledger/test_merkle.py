@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from ledger.core.merkle import (
     EMPTY_ROOT,
+    HASH_BYTES,
     GrowingTree,
     consistency_proof,
     inclusion_proof,
@@ -194,6 +195,40 @@ def test_a_growing_tree_has_at_every_size_the_root_of_its_leaves(leaves: list[by
     for size, leaf in enumerate(leaves, start=1):
         tree.append(leaf)
         assert (tree.size, tree.root()) == (size, root(leaves[:size]))
+
+
+@given(trees())
+def test_a_tree_goes_on_from_its_peaks_as_if_it_had_never_stopped(tree: Tree) -> None:
+    grown = GrowingTree()
+    for leaf in tree.leaves[: tree.old_size]:
+        grown.append(leaf)
+
+    resumed = GrowingTree.resumed(grown.size, grown.peaks)
+
+    assert (resumed.size, resumed.root()) == (grown.size, grown.root())
+    for leaf in tree.leaves[tree.old_size :]:
+        resumed.append(leaf)
+    assert resumed.root() == root(tree.leaves)
+
+
+@given(leaf_lists)
+def test_peaks_are_the_roots_of_the_full_subtrees_from_the_largest_on(leaves: list[bytes]) -> None:
+    tree = GrowingTree()
+    for leaf in leaves:
+        tree.append(leaf)
+
+    start, peaks = 0, b""
+    for bit in reversed(range(8)):
+        if len(leaves) >> bit & 1:
+            peaks += root(leaves[start : start + 2**bit])
+            start += 2**bit
+    assert tree.peaks == peaks
+
+
+@pytest.mark.parametrize(("size", "peaks"), [(-1, 0), (0, 1), (1, 0), (3, 1), (3, 3), (4, 2)])
+def test_a_tree_cannot_go_on_from_another_number_of_peaks(size: int, peaks: int) -> None:
+    with pytest.raises(ValueError, match="peaks"):
+        GrowingTree.resumed(size, bytes(HASH_BYTES * peaks))
 
 
 @given(trees())
