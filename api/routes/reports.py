@@ -3,16 +3,17 @@
 import io
 import tarfile
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
 from api import desk, present
 from api.auth import Caller, Scope, needs
-from api.bodies import StatementRequestBody
+from api.bodies import Moment, StatementRequestBody
 from api.handlers.exports import request_exports, request_statements, run_reconciliations
 from api.parts import Parts
+from api.past import read_past
 from api.problems import not_found
 from api.strict import StrictRoute
 from ledger.core.ids import is_id
@@ -25,6 +26,7 @@ from ledger.store.tx import Tx
 
 router = APIRouter(prefix="/v1", tags=["reports"], route_class=StrictRoute)
 Reports = Depends(needs(Scope.REPORTS))
+Reader = Depends(needs(Scope.REPORTS, Scope.LEDGER_READ))
 
 
 @router.post("/statement-requests", status_code=202)
@@ -71,9 +73,20 @@ async def get_safeguarding(request: Request, caller: Caller = Reports) -> dict[s
 
 
 @router.get("/reports/trial-balance")
-async def get_trial_balance(request: Request, caller: Caller = Reports) -> dict[str, Any]:
-    """Every account, and the proof that they sum to zero."""
-    return await desk.read(request, lambda tx: present.trial_balance(trial_balance(tx, caller.programme_id)))
+async def get_trial_balance(
+    request: Request,
+    caller: Caller = Reader,
+    at: Annotated[Moment, Query(description="as the book knew it at this instant; not later than now")]
+    | None = None,
+) -> dict[str, Any]:
+    """Every account, and the proof that they sum to zero: now, or at any past instant, for good."""
+    parts: Parts = request.app.state.parts
+    programme_id = caller.programme_id
+
+    def reader(tx: Tx) -> dict[str, Any]:
+        return present.trial_balance(trial_balance(tx, programme_id, at=at))
+
+    return await desk.off_loop(lambda: read_past(parts, programme_id, at, reader, field="at"))
 
 
 @router.post("/exports", status_code=202)

@@ -1,25 +1,28 @@
 """Accounts with their balances and statements, virtual IBANs, and the money that came in."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
 from api import desk, present
 from api.auth import Caller, Scope, needs
-from api.bodies import VirtualIbanBody
+from api.bodies import Moment, VirtualIbanBody
 from api.handlers.wallets import request_ibans
+from api.parts import Parts
+from api.past import read_past
 from api.problems import not_found
 from api.strict import StrictRoute
 from ledger.core.ids import AccountId, is_id
+from ledger.reports.statements import statement
 from ledger.store.accounts import read_accounts
 from ledger.store.deposits import programme_deposits, read_virtual_iban
-from ledger.store.postings import entries_page
 from ledger.store.rows import Page
 from ledger.store.tx import Tx
 
 router = APIRouter(prefix="/v1", tags=["wallets"], route_class=StrictRoute)
 Payments = Depends(needs(Scope.PAYMENTS))
+Reader = Depends(needs(Scope.PAYMENTS, Scope.LEDGER_READ))
 DepositPage = Depends(desk.page("dep"))
 VERSION_MAX = 2**63 - 1
 
@@ -46,7 +49,7 @@ async def get_virtual_iban(
 
 
 @router.get("/accounts/{account_id}")
-async def get_account(request: Request, account_id: str, caller: Caller = Payments) -> dict[str, Any]:
+async def get_account(request: Request, account_id: str, caller: Caller = Reader) -> dict[str, Any]:
     """An account with what is posted, held and available."""
     return await desk.read(request, lambda tx: _account(tx, account_id, caller))
 
@@ -55,20 +58,26 @@ async def get_account(request: Request, account_id: str, caller: Caller = Paymen
 async def list_entries(
     request: Request,
     account_id: str,
-    caller: Caller = Payments,
+    caller: Caller = Reader,
     after: int = Query(0, ge=0, le=VERSION_MAX, description="the version of the last entry seen"),
     limit: int = Query(100, ge=1, le=desk.PAGE_MAX),
+    recorded_at: Annotated[Moment, Query(description="only what was known at this instant")] | None = None,
 ) -> dict[str, Any]:
     """A page of an account's entries, oldest first, with the balance after each. The cursor is the version."""
+    if not is_id("acct", account_id):
+        raise not_found("account")
+    programme_id = caller.programme_id
+    parts: Parts = request.app.state.parts
 
     def reader(tx: Tx) -> dict[str, Any]:
-        _account(tx, account_id, caller)
-        entries = entries_page(tx, AccountId(account_id), after=after, limit=limit + 1)
-        shown = [{**entry, "effective_at": present.moment(entry["effective_at"]),
-                  "recorded_at": present.moment(entry["recorded_at"])} for entry in entries[:limit]]  # fmt: skip
-        return {"data": shown, "has_more": len(entries) > limit}
+        found = statement(
+            tx, programme_id, AccountId(account_id), after=after, limit=limit + 1, recorded_at=recorded_at
+        )
+        return {"data": [present.entry(item) for item in found[:limit]], "has_more": len(found) > limit}
 
-    return await desk.read(request, reader)
+    return await desk.off_loop(
+        lambda: read_past(parts, programme_id, recorded_at, reader, field="recorded_at")
+    )
 
 
 @router.get("/deposits")

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from ledger.core.chart import Code
 from ledger.core.ids import ProgrammeId
-from ledger.store.accounts import programme_accounts
+from ledger.store.accounts import programme_accounts, shared_accounts
 from ledger.store.statements import closings
 from ledger.store.tx import Tx
 
@@ -46,7 +46,9 @@ class Safeguarding:
 def safeguarding(tx: Tx, programme_id: ProgrammeId) -> Safeguarding:
     """The report as the book and the newest statement stand."""
     places = programme_accounts(tx, programme_id)
-    bank = next(place for place in places if place.code is Code.SAFEGUARDING)
+    # The programme's own pool: it may keep other accounts of the same code, in other currencies.
+    bank_id = shared_accounts(tx, [programme_id], Code.SAFEGUARDING)[programme_id]
+    bank = next(place for place in places if place.account.id == bank_id)
     pooled = [place for place in places if place.pool and place.account.currency == bank.account.currency]
     by_code: dict[str, int] = {}
     for place in pooled:

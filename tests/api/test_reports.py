@@ -123,7 +123,7 @@ def test_trial_balance_sums_to_nothing_and_shows_what_is_held(shop: Shop) -> Non
 
 def test_entries_come_page_by_page_with_the_balance_after_each(shop: Shop) -> None:
     shop.captured(2_000)
-    path = f"/v1/accounts/{shop.ana['account_id']}/entries?limit=2"
+    path = f"/v1/accounts/{shop.ana['account_id']}/entries?limit=3"
 
     first = shop.api.read(path)
     second = shop.api.read(f"{path}&after={first['data'][-1]['version']}")
