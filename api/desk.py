@@ -12,8 +12,9 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from api.auth import Caller
+from api.gathering import LaneFull
 from api.handlers import Handlers
-from api.lanes import Ask, Lane, LaneFull, Work
+from api.lanes import Ask, Lane, Work
 from api.parts import Parts
 from api.problems import MEDIA_TYPE, Problem
 from api.store import KeyUse
@@ -43,6 +44,20 @@ async def write_bulk(request: Request, caller: Caller, work: Work, payload: Base
     return await _put(request.app.state.bulk_lane, request, caller, work, payload)
 
 
+async def write_by_id(request: Request, caller: Caller, work: Work, payload: BaseModel) -> Response:
+    """Puts a write on the lane that needs no idempotency key: what it asks for has an id that its caller chose."""
+    return await _submit(request.app.state.lane, work, Ask(caller.programme, None, (payload,)))
+
+
+async def write_bulk_by_id(
+    request: Request, caller: Caller, work: Work, payload: BaseModel, *, weight: int
+) -> Response:
+    """The same for many at once, on the lane for what takes its time. Units of weight: one command."""
+    return await _submit(
+        request.app.state.bulk_lane, work, Ask(caller.programme, None, (payload,)), weight=weight
+    )
+
+
 async def _put(
     lane: Lane, request: Request, caller: Caller, work: Work, payload: BaseModel | None, *subject: str
 ) -> Response:
@@ -51,8 +66,12 @@ async def _put(
     content = payload.model_dump(mode="json") if payload is not None else None
     text = json.dumps([endpoint, subject, content], sort_keys=True)
     use = KeyUse(caller.client_id, endpoint, key, hashlib.sha256(text.encode()).digest())
+    return await _submit(lane, work, Ask(caller.programme, use, (payload, *subject)))
+
+
+async def _submit(lane: Lane, work: Work, ask: Ask, *, weight: int = 1) -> Response:
     try:
-        answer = await lane.submit(work, Ask(caller.programme, use, (payload, *subject)))
+        answer = await lane.submit(work, ask, weight=weight)
     except LaneFull:
         headers = {"Retry-After": "1"}
         raise Problem(503, "busy", "More is waiting than fits.", retry="same_key", headers=headers) from None

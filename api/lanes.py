@@ -1,23 +1,21 @@
-"""Lanes: where writes gather. A lane is a thread with one connection that takes whatever has come, runs it in one
-transaction, and answers each caller after the commit.
+"""Lanes: where the API's writes gather, and what their idempotency keys mean.
 
-One bad order never fails its neighbours: refusals are per item, and after an unexpected error the lane takes its
-items one by one. Nobody is answered before the commit is durable. The idempotency key of an item is claimed in the
-same transaction as its effect, and its first answer is kept with it.
+A lane takes whatever has come, runs it in one transaction, and answers each caller after the commit
+(`api/gathering.py`). The key of an item is claimed in the same transaction as its effect, and its first answer is kept
+with it. An item without a key goes by ids of its own: its work finds by them what was done before.
 """
 
-import asyncio
 import json
 import logging
-import queue
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
+from api.gathering import Gathering
 from api.problems import Problem, from_error
 from api.store import KeyUse, claim_keys, forget_keys, keep_replies, kept_replies
 from api.transactions import Transactions
+from api.tries import NotNow
 from ledger.core.errors import TallystickError
 from ledger.core.ids import ProgrammeId
 from ledger.store.tx import Tx
@@ -55,10 +53,10 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One request to write something: who asks, what, and under which idempotency key."""
+    """One request to write something: who asks, what, and under which idempotency key (None: it has ids of its own)."""
 
     programme_id: ProgrammeId | None
-    use: KeyUse
+    use: KeyUse | None
     payload: Any
 
     @property
@@ -80,103 +78,64 @@ class Answer:
     replayed: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Item:
+class _Item(NamedTuple):
     work: Work
     ask: Ask
-    resolve: Callable[[Answer | BaseException], None]
-
-
-class LaneFull(Exception):
-    """More is waiting than the lane will hold: the caller should come back a little later."""
 
 
 class Lane:
-    """One thread, one connection, one transaction at a time."""
+    """One thread, one connection, one transaction at a time. Units of weight: one small request."""
 
-    def __init__(self, transactions: Transactions) -> None:
-        self._transactions = transactions
-        self._waiting: queue.Queue[_Item | None] = queue.Queue(maxsize=QUEUED_MAX)
-        self._thread = threading.Thread(target=self._run, name="lane", daemon=True)
+    def __init__(self, transactions: Transactions, *, queued_max: int = QUEUED_MAX) -> None:
+        self._gathering: Gathering[_Item, Answer] = Gathering(
+            transactions,
+            _carry_out,
+            told=_as_answer,
+            name="lane",
+            gathered_max=GATHERED_MAX,
+            queued_max=queued_max,
+        )
 
     def start(self) -> None:
         """Starts taking items."""
-        self._thread.start()
+        self._gathering.start()
 
     def stop(self) -> None:
         """Finishes what is waiting, then stops."""
-        self._waiting.put(None)
-        self._thread.join()
+        self._gathering.stop()
 
-    async def submit(self, work: Work, ask: Ask) -> Answer:
+    async def submit(self, work: Work, ask: Ask, *, weight: int = 1) -> Answer:
         """Puts one item on the lane and waits for its answer. Raises: LaneFull, Problem."""
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Answer] = loop.create_future()
-
-        def resolve(answer: Answer | BaseException) -> None:
-            loop.call_soon_threadsafe(_settle, future, answer)
-
-        try:
-            self._waiting.put_nowait(_Item(work, ask, resolve))
-        except queue.Full as full:
-            raise LaneFull from full
-        return await future
-
-    def _run(self) -> None:
-        while (first := self._waiting.get()) is not None:
-            items, stopping = self._gather(first)
-            self._carry_out(items)
-            if stopping:
-                return
-
-    def _gather(self, first: _Item) -> tuple[list[_Item], bool]:
-        items = [first]
-        while len(items) < GATHERED_MAX:
-            try:
-                item = self._waiting.get_nowait()
-            except queue.Empty:
-                break
-            if item is None:
-                return items, True
-            items.append(item)
-        return items, False
-
-    def _carry_out(self, items: Sequence[_Item]) -> None:
-        try:
-            answers: Sequence[Answer | BaseException] = self._in_one_transaction(items)
-        except Exception as error:  # noqa: BLE001 - the lane's edge: whatever it is, neighbours must not suffer
-            answers = [_as_answer(error)] if len(items) == 1 else [self._alone(item) for item in items]
-        for item, answer in zip(items, answers, strict=True):
-            item.resolve(answer)
-
-    def _alone(self, item: _Item) -> Answer | BaseException:
-        try:
-            return self._in_one_transaction([item])[0]
-        except Exception as error:  # noqa: BLE001 - as above
-            return _as_answer(error)
-
-    def _in_one_transaction(self, items: Sequence[_Item]) -> list[Answer]:
-        with self._transactions() as tx:
-            uses = [item.ask.use for item in items]
-            claim_keys(tx, uses)
-            answers = _replays(tx, uses)
-            fresh = _first_of_each_key([place for place in range(len(items)) if place not in answers], uses)
-            for work, places in _by_work(items, fresh).items():
-                replies = work(tx, [items[place].ask for place in places])
-                answers |= _keep(tx, uses, dict(zip(places, replies, strict=True)))
-            return [
-                answers[place] if place in answers else _twin(place, uses, answers)
-                for place in range(len(items))
-            ]
+        return await self._gathering.ask(_Item(work, ask), weight)
 
 
-def _settle(future: "asyncio.Future[Answer]", answer: Answer | BaseException) -> None:
-    if future.cancelled():
-        return
-    if isinstance(answer, BaseException):
-        future.set_exception(answer)
-    else:
-        future.set_result(answer)
+def _carry_out(tx: Tx, items: Sequence[_Item]) -> list[Answer]:
+    keyed = {place: item.ask.use for place, item in enumerate(items) if item.ask.use is not None}
+    answers = _claimed(tx, keyed) if keyed else {}
+    firsts = _first_of_each_key(keyed, answers)
+    fresh = [place for place in range(len(items)) if place not in keyed or place in firsts]
+    for work, places in _by_work(items, fresh).items():
+        replies = dict(zip(places, work(tx, [items[place].ask for place in places]), strict=True))
+        answers |= {place: _said(reply) for place, reply in replies.items()}
+        _keep(tx, {keyed[place]: reply for place, reply in replies.items() if place in keyed})
+    return [
+        answers[place] if place in answers else _twin(keyed[place], keyed, answers)
+        for place in range(len(items))
+    ]
+
+
+def _claimed(tx: Tx, keyed: Mapping[int, KeyUse]) -> dict[int, Answer]:
+    """Claims the keys; what was answered under them before is answered again."""
+    uses = list(keyed.values())
+    claim_keys(tx, uses)
+    kept = kept_replies(tx, uses)
+    answers = {}
+    for place, use in keyed.items():
+        first = kept.get(_place(use))
+        if first is not None:
+            same = first.fingerprint == use.fingerprint
+            answers[place] = Answer(first.status, first.body, replayed=True) if same else _reused()
+    return answers
 
 
 def _as_answer(error: Exception) -> Answer | BaseException:
@@ -184,6 +143,9 @@ def _as_answer(error: Exception) -> Answer | BaseException:
         return error
     if isinstance(error, TallystickError):
         return from_error(error)
+    if isinstance(error, NotNow):
+        _log.error("lane.not_now", exc_info=error)
+        return _not_now()
     _log.error("lane.failed", exc_info=error)
     return Problem(500, "internal", "Something went wrong on our side.", retry="same_key")
 
@@ -197,29 +159,24 @@ def _reused() -> Answer:
     return Answer(problem.status, json.dumps(problem.body()), replayed=False)
 
 
-def _replays(tx: Tx, uses: Sequence[KeyUse]) -> dict[int, Answer]:
-    kept = kept_replies(tx, uses)
-    answers = {}
-    for place, use in enumerate(uses):
-        first = kept.get(_place(use))
-        if first is not None:
-            same = first.fingerprint == use.fingerprint
-            answers[place] = Answer(first.status, first.body, replayed=True) if same else _reused()
-    return answers
+def _not_now() -> Problem:
+    """Whether it was done may be unknown: the same request, under the same key or id, finds it out."""
+    headers = {"Retry-After": "1"}
+    return Problem(503, "unavailable", "The book cannot be reached.", retry="same_key", headers=headers)
 
 
-def _first_of_each_key(places: Sequence[int], uses: Sequence[KeyUse]) -> list[int]:
+def _first_of_each_key(keyed: Mapping[int, KeyUse], answered: Mapping[int, Answer]) -> set[int]:
     firsts: dict[tuple[str, str, str], int] = {}
-    for place in places:
-        firsts.setdefault(_place(uses[place]), place)
-    return list(firsts.values())
+    for place, use in keyed.items():
+        if place not in answered:
+            firsts.setdefault(_place(use), place)
+    return set(firsts.values())
 
 
-def _twin(place: int, uses: Sequence[KeyUse], answers: Mapping[int, Answer]) -> Answer:
+def _twin(use: KeyUse, keyed: Mapping[int, KeyUse], answers: Mapping[int, Answer]) -> Answer:
     """The answer of the first item in this batch that used the same key."""
-    use = uses[place]
-    first = next(at for at in sorted(answers) if _place(uses[at]) == _place(use))
-    if uses[first].fingerprint != use.fingerprint:
+    first = next(at for at in keyed if at in answers and _place(keyed[at]) == _place(use))
+    if keyed[first].fingerprint != use.fingerprint:
         return _reused()
     return Answer(answers[first].status, answers[first].text, replayed=True)
 
@@ -231,15 +188,14 @@ def _by_work(items: Sequence[_Item], places: Sequence[int]) -> dict[Work, list[i
     return grouped
 
 
-def _keep(tx: Tx, uses: Sequence[KeyUse], replies: Mapping[int, Reply]) -> dict[int, Answer]:
-    kept = {place: reply for place, reply in replies.items() if reply.keep}
-    texts = {_place(uses[place]): (reply.status, _text(reply.body)) for place, reply in kept.items()}
-    keep_replies(tx, texts)
-    forget_keys(tx, [_place(uses[place]) for place in replies if place not in kept])
-    return {
-        place: Answer(reply.status, _text({**reply.body, **reply.secret}), replayed=False)
-        for place, reply in replies.items()
-    }
+def _keep(tx: Tx, replies: Mapping[KeyUse, Reply]) -> None:
+    kept = {_place(use): (reply.status, _text(reply.body)) for use, reply in replies.items() if reply.keep}
+    keep_replies(tx, kept)
+    forget_keys(tx, [_place(use) for use, reply in replies.items() if not reply.keep])
+
+
+def _said(reply: Reply) -> Answer:
+    return Answer(reply.status, _text({**reply.body, **reply.secret}), replayed=False)
 
 
 def _text(body: Mapping[str, Any]) -> str:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from compliance.policy import Policy
 from compliance.watchlist import Watchlist
-from ledger.core.ids import PartyId, ProgrammeId
+from ledger.core.commands import Leg
+from ledger.core.ids import AccountId, PartyId, ProgrammeId
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +24,27 @@ class PartyFact:
 
 @dataclass(frozen=True, slots=True)
 class OwnerFact:
-    """Whose account it is; an account of the programme's own has no party."""
+    """Whose account it is, and in what it is counted; an account of the programme's own has no party."""
 
     programme_id: ProgrammeId
     party_id: PartyId | None
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class HoldFact:
+    """On which account money is reserved."""
+
+    programme_id: ProgrammeId
+    account_id: AccountId
+
+
+@dataclass(frozen=True, slots=True)
+class MovedFact:
+    """What a transfer has moved, that may now be reversed. Leg by leg, in its order."""
+
+    programme_id: ProgrammeId
+    legs: tuple[Leg, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +94,8 @@ class Facts:
     policy: Policy
     parties: Mapping[str, PartyFact]
     owners: Mapping[str, OwnerFact]
+    holds: Mapping[str, HoldFact]
+    moved: Mapping[str, MovedFact]
     checkouts: Mapping[str, CheckoutFact]
     authentications: Mapping[str, AuthenticationFact]
     lists: Mapping[str, tuple[SanctionsList, ...]]

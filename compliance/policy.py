@@ -20,6 +20,8 @@ from ledger.core.orders import OrderKind
 
 POLICY_FILE = Path(__file__).with_name("policy.toml")
 LIMITED_KINDS = tuple(kind for kind in OrderKind if kind is not OrderKind.ONBOARD)
+OWN_UNITS = "own_units"
+"""Stands in a table of amounts for whatever a programme counts in besides currencies: coins, points."""
 AUTHENTICATION_MINUTES_MAX = 5
 AUTHENTICATION_FAILURES_MAX = 5
 
@@ -66,6 +68,15 @@ class Policies:
     def policy_now(self, now: datetime) -> Policy:
         """The policy that is valid at an instant, by its UTC day. Raises: as `policy_at`."""
         return self.policy_at(now.astimezone(UTC).date())
+
+
+def limit_for(policy: Policy, kind: OrderKind, currency: str) -> int | None:
+    """The most that one order of a kind may move in a currency, or in a unit of the programme's own.
+
+    None: the policy says nothing about it. Units: minor units.
+    """
+    limits = policy.transaction_limit_minor[kind]
+    return limits.get(currency if _CURRENCY.match(currency) else OWN_UNITS)
 
 
 def load_policies(path: Path) -> Policies:
@@ -152,7 +163,7 @@ def _limits(table: Table) -> Mapping[OrderKind, Mapping[str, int]]:
 def _amounts(block: Table, field: str) -> Mapping[str, int]:
     amounts: dict[str, int] = {}
     for currency, amount_minor in _table(block, field).items():
-        if not _CURRENCY.match(currency):
+        if currency != OWN_UNITS and not _CURRENCY.match(currency):
             raise InvalidValue(f"{currency!r} is not a currency code.", field=field)
         if type(amount_minor) is not int or amount_minor < 0:
             raise InvalidValue("A limit is a whole number of minor units.", field=field)

@@ -150,9 +150,11 @@ def owners_by_account(tx: Tx, account_ids: Collection[str]) -> dict[str, OwnerFa
     """Whose these accounts are."""
     account = accounts.c
     rows = tx.rows(
-        sa.select(account.id, account.programme_id, account.party_id).where(_among(account.id, account_ids))
+        sa.select(account.id, account.programme_id, account.party_id, account.currency).where(
+            _among(account.id, account_ids)
+        )
     )
-    return {row["id"]: OwnerFact(row["programme_id"], row["party_id"]) for row in rows}
+    return {row["id"]: OwnerFact(row["programme_id"], row["party_id"], row["currency"]) for row in rows}
 
 
 def checkouts_by_id(tx: Tx, checkout_ids: Collection[str]) -> dict[str, CheckoutFact]:
@@ -182,6 +184,18 @@ def _checkout(row: sa.RowMapping) -> CheckoutFact:
 def insert_cases(tx: Tx, rows: Sequence[dict[str, Any]]) -> None:
     """Opens cases for the orders that were held or refused."""
     insert_rows(tx, cases, rows)
+
+
+def cases_of_orders(
+    tx: Tx, programme_ids: Collection[str], texts: Collection[str]
+) -> Sequence[sa.RowMapping]:
+    """The cases that these very orders have been before."""
+    case = cases.c
+    return tx.rows(
+        sa.select(case.id, case.order_canonical, case.outcome, case.findings).where(
+            _among(case.programme_id, programme_ids), _among(case.order_canonical, texts)
+        )
+    )
 
 
 # --- strong customer authentication -----------------------------------------------------------------------

@@ -3,13 +3,15 @@
 A party that does not exist in the programme bars the order: no other programme's money is ever reached. A
 party that is held holds its orders until a person has decided about it; refunds too, because giving money
 to a frozen party is what freezing forbids. Creators who share in a line are asked for at checkout; a
-capture or refund asks for the payer and the sellers of its lines.
+capture or refund asks for the payer and the sellers of its lines, a transfer for the owners of the accounts
+that give, take or reserve. What gives reserved money back, freezes or closes asks for nobody.
 
 Source: Directive (EU) 2015/849 articles 13 and 14 (no business before due diligence is done).
 """
 
 from typing import assert_never
 
+from compliance import moves
 from compliance.facts import Facts
 from compliance.opinion import Effect, Opinion, Verdict
 from ledger.core.clearance import Finding
@@ -22,6 +24,7 @@ from ledger.core.orders import (
     PayoutOrder,
     RefundOrder,
     SweepOrder,
+    TransferOrder,
 )
 
 RULE = "party_active"
@@ -48,6 +51,8 @@ def named_parties(order: Order) -> set[str]:
             return {order.payer_id, *(line.seller_id for line in order.lines), *sharing}
         case PayoutOrder():
             return {order.party_id}
+        case TransferOrder():
+            return set(moves.named_openings(order))
         case OnboardOrder() | DepositOrder() | CaptureOrder() | RefundOrder() | SweepOrder():
             return set()
         case _:
@@ -55,7 +60,8 @@ def named_parties(order: Order) -> set[str]:
 
 
 def _party_ids(
-    order: CheckoutOrder | CaptureOrder | RefundOrder | DepositOrder | PayoutOrder, facts: Facts
+    order: CheckoutOrder | CaptureOrder | RefundOrder | DepositOrder | PayoutOrder | TransferOrder,
+    facts: Facts,
 ) -> list[str] | None:
     """Everyone concerned, in the order of their ids; None when what the order is about is not the
     programme's.
@@ -63,6 +69,8 @@ def _party_ids(
     match order:
         case CheckoutOrder() | PayoutOrder():
             return sorted(named_parties(order))
+        case TransferOrder():
+            return moves.concerned(order, facts)
         case DepositOrder():
             owner = facts.owners.get(order.account_id)
             if owner is None or owner.programme_id != order.programme_id:

@@ -26,6 +26,7 @@ from ledger.core.orders import (
     PayoutOrder,
     RefundOrder,
     SweepOrder,
+    TransferOrder,
 )
 
 RULE = "sanctions_name"
@@ -64,7 +65,7 @@ def screened_names(order: Order) -> tuple[str, ...]:
             return (order.debtor_name,)
         case PayoutOrder():
             return (order.creditor_name,)
-        case CheckoutOrder() | CaptureOrder() | RefundOrder() | SweepOrder():
+        case CheckoutOrder() | CaptureOrder() | RefundOrder() | SweepOrder() | TransferOrder():
             return ()
         case _:
             assert_never(order)

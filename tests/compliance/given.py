@@ -182,6 +182,8 @@ def facts(*, lists: Sequence[SanctionsList] | None = None) -> Facts:
             party_id: PartyFact(party_id, PROGRAMME, name, active=True) for party_id, name in NAMES.items()
         },
         owners={},
+        holds={},
+        moved={},
         checkouts={},
         authentications={},
         lists={PROGRAMME: (sanctions_list(LISTED),) if lists is None else tuple(lists)},

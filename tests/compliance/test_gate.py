@@ -58,6 +58,7 @@ def book_wallet(tx: Tx, programme_id: ProgrammeId) -> None:
         "id": WALLET,
         "programme_id": programme_id,
         "code": "customer_wallet",
+        "path": "liability/customer_wallet",
         "party_id": ANA,
         "currency": "EUR",
         "class": "liability",

@@ -42,7 +42,7 @@ EACH = [(order, party_id) for order, party_ids in CONCERNED for party_id in sort
 
 def known() -> Facts:
     told = CheckoutFact(PROGRAMME, "EUR", ANA, {"speaker": SOUNDBAR, "room": HOTEL})
-    owners = {WALLET: OwnerFact(PROGRAMME, ANA)}
+    owners = {WALLET: OwnerFact(PROGRAMME, ANA, "EUR")}
     return replace(facts(), checkouts={some_id("chk", 1): told}, owners=owners)
 
 
@@ -89,7 +89,7 @@ def test_an_order_about_nothing_of_the_programme_is_barred(order: Order) -> None
     told = replace(
         known(),
         checkouts={some_id("chk", 1): elsewhere},
-        owners={WALLET: OwnerFact(OTHER_PROGRAMME, ANA)},
+        owners={WALLET: OwnerFact(OTHER_PROGRAMME, ANA, "EUR")},
     )
 
     assert effects(order, facts()) == [Effect.BAR]
@@ -97,7 +97,7 @@ def test_an_order_about_nothing_of_the_programme_is_barred(order: Order) -> None
 
 
 def test_a_deposit_to_the_programmes_own_account_concerns_no_party() -> None:
-    told = replace(known(), owners={WALLET: OwnerFact(PROGRAMME, None)})
+    told = replace(known(), owners={WALLET: OwnerFact(PROGRAMME, None, "EUR")})
 
     assert effects(deposit(), told) == []
 

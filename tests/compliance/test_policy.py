@@ -34,6 +34,7 @@ def test_the_shipped_policy_holds_the_numbers_of_the_law() -> None:
     assert policy.authentication_minutes == 5
     assert policy.transaction_limit_minor[OrderKind.CHECKOUT] == {"EUR": 1_000_000}
     assert policy.transaction_limit_minor[OrderKind.SWEEP] == {"EUR": 100_000_000}
+    assert policy.transaction_limit_minor[OrderKind.TRANSFER]["EUR"] == 10_000_000
 
 
 def test_a_version_is_valid_from_its_own_day(written: Write) -> None:
@@ -61,6 +62,9 @@ def test_no_policy_is_valid_before_the_first() -> None:
         ("EUR = 3_000", "eur = 3_000", "sca_above_minor"),
         ("sweep = { EUR = 100_000_000 }", "", "transaction_limit_minor"),
         ("sweep = {", "swoop = {", "transaction_limit_minor"),
+        ("own_units =", "own_coins =", "transfer"),
+        ("own_units =", "COINS =", "transfer"),
+        ("own_units = 1_000_000_000", "own_units = -1", "transfer"),
         ("= 0.88", "= 0.0", "name_alert_score"),
         ("= 0.88", "= 1.01", "name_alert_score"),
         ("= 0.88", "= nan", "name_alert_score"),

@@ -1,0 +1,100 @@
+"""Commands of the book as a caller wrote them: carried out under their clearances, or answered again.
+
+Names are not looked at, limits and parties neither: that is the gate's work, done before. A command's id is its
+caller's, so the same command again is no second one, whatever has become of its parties or of the policy since.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from itertools import chain
+
+from ledger import book
+from ledger.core.clearance import Cleared
+from ledger.core.commands import Applied, Authority, Command, Refusal, Refused, Result
+from ledger.core.ids import TransferId
+from ledger.core.orders import TransferOrder
+from ledger.store.known import known_transfers
+from ledger.store.tx import Tx
+
+Results = tuple[Result, ...]
+
+
+def carry_out(tx: Tx, cleared: Sequence[Cleared[TransferOrder]]) -> tuple[Results, ...]:
+    """Posts each order as one group, all or nothing, under its clearance: one result a command, order by order.
+
+    A clearance is redeemed when its order did something. A refused order leaves nothing behind, and one that was
+    carried out before gives its first results.
+
+    Raises: InvalidValue when the orders hold more than 8,192 commands together; ClearanceSpent.
+    """
+    groups = [_commands(tx, item) for item in cleared]
+    clearances = [item.clearance for item in cleared]
+    results = list(book.post(tx, groups, clearances))
+    overtaken = [place for place, item in enumerate(cleared) if _dated_otherwise(item.order, results[place])]
+    if overtaken:
+        dates = _first_dates(tx, [cleared[place].order for place in overtaken])
+        again = [_dated(cleared[place].order, groups[place], dates) for place in overtaken]
+        for place, answer in zip(overtaken, book.post(tx, again, clearances), strict=True):
+            results[place] = answer
+    return tuple(results)
+
+
+def recall(tx: Tx, orders: Sequence[TransferOrder]) -> tuple[Results | None, ...]:
+    """The answers of orders whose ids all stand in the book already; None for those of which something is still to do.
+
+    They need no clearance, because nothing can come of them: each command is found as it is, or is another one under a
+    used id.
+    """
+    dates = _first_dates(tx, orders)
+    standing = [
+        place for place, order in enumerate(orders) if all(command.id in dates for command in order.commands)
+    ]
+    groups = [_dated(orders[place], orders[place].commands, dates) for place in standing]
+    answers = dict(zip(standing, book.post(tx, groups), strict=True))
+    assert not any(isinstance(answer, Applied) for answer in chain.from_iterable(answers.values()))
+    return tuple(answers.get(place) for place in range(len(orders)))
+
+
+def _commands(tx: Tx, item: Cleared[TransferOrder]) -> list[Command]:
+    """The commands of an order with the authority to carry them out; what has no date is dated now."""
+    authority = Authority(clearance_id=item.clearance.id)
+    undated = item.order.undated
+    return [
+        replace(command, authority=authority, effective_at=tx.now)
+        if command.id in undated
+        else replace(command, authority=authority)
+        for command in item.order.commands
+    ]
+
+
+def _dated_otherwise(order: TransferOrder, answers: Results) -> bool:
+    """Whether an order was refused only for a date that it leaves open: it was carried out before, on another one."""
+    return any(
+        isinstance(answer, Refused)
+        and answer.refusal is Refusal.ID_REUSED
+        and answer.field == "effective_at"
+        and answer.id in order.undated
+        for answer in answers
+    )
+
+
+def _first_dates(tx: Tx, orders: Sequence[TransferOrder]) -> Mapping[TransferId, datetime]:
+    """The effective date under which each command was carried out, of those that were."""
+    known = known_transfers(tx, {command.id for order in orders for command in order.commands})
+    return {
+        transfer_id: datetime.fromisoformat(str(before.content["effective_at"]))
+        for transfer_id, before in known.items()
+    }
+
+
+def _dated(
+    order: TransferOrder, commands: Sequence[Command], dates: Mapping[TransferId, datetime]
+) -> list[Command]:
+    """The same commands; those that leave their date open have the one they were first carried out on."""
+    return [
+        replace(command, effective_at=dates[command.id])
+        if command.id in order.undated and command.id in dates
+        else command
+        for command in commands
+    ]
