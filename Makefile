@@ -3,12 +3,14 @@
 SHELL := /bin/sh
 TEST ?= tests
 
-.PHONY: help demo serve test check format lock clean
+.PHONY: help demo serve test simulate bench check format lock clean
 
 help:
 	@echo 'make demo    set everything up and play the story: money in, one cart, payouts, audited books'
 	@echo 'make test    set everything up and run every test   (one part: make test TEST=tests/ledger)'
+	@echo 'make simulate  play the book against its model, crowds and crashes, for an hour   (SEED=… STEPS=…)'
 	@echo 'make serve   database, enclave, worker, API and sandbox bank, until Ctrl-C'
+	@echo 'make bench   measure how fast the book posts, against pgbench on the same server (12 minutes)'
 	@echo 'make check   format, lint, types, imports'
 	@echo 'make format  let ruff mend what it can'
 	@echo 'make lock    pin the dependencies anew (needs uv)'
@@ -26,6 +28,14 @@ test:
 	@bin/setup softhsm2 hledger curl openssl
 	@echo 'one part alone: make test TEST=tests/ledger   one test: make test TEST=tests/ledger/test_money.py'
 	@.venv/bin/python -m pytest -n 2 --dist loadfile $(TEST)
+
+bench:
+	@bin/setup
+	@.venv/bin/tallystick bench
+
+simulate:
+	@bin/setup
+	@.venv/bin/python -m tests.simulation $(if $(SEED),--seed $(SEED)) $(if $(STEPS),--steps $(STEPS))
 
 check:
 	@bin/setup

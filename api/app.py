@@ -15,9 +15,24 @@ from api.handlers import build_handlers
 from api.lanes import Lane
 from api.parts import Parts
 from api.problems import Problem
-from api.routes import checkouts, machinery, parties, payouts, programmes, reports, wallets
+from api.routes import (
+    balances,
+    checkouts,
+    log,
+    machinery,
+    parties,
+    payouts,
+    periods,
+    programmes,
+    reports,
+    transfers,
+    wallets,
+)
 from api.strict import BODY_BYTES_MAX, too_large
+from ledger.core.commands import BATCH_MAX
 from ledger.core.errors import TallystickError
+
+BULK_QUEUED_MAX = 4 * BATCH_MAX
 
 
 def build_app(parts: Parts) -> FastAPI:
@@ -26,7 +41,7 @@ def build_app(parts: Parts) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         lane = Lane(parts.transactions)
-        bulk_lane = Lane(parts.transactions)
+        bulk_lane = Lane(parts.transactions, queued_max=BULK_QUEUED_MAX)
         for one in (lane, bulk_lane):
             one.start()
         app.state.lane, app.state.bulk_lane = lane, bulk_lane
@@ -47,7 +62,19 @@ def build_app(parts: Parts) -> FastAPI:
     app.state.parts = parts
     app.state.doorkeeper = Doorkeeper(parts)
     app.state.handlers = build_handlers(parts)
-    for module in (machinery, programmes, parties, wallets, checkouts, payouts, reports):
+    for module in (
+        machinery,
+        programmes,
+        parties,
+        wallets,
+        balances,
+        periods,
+        checkouts,
+        payouts,
+        transfers,
+        reports,
+        log,
+    ):
         app.include_router(module.router)
     app.add_exception_handler(Problem, problems.on_problem)
     app.add_exception_handler(TallystickError, problems.on_domain_error)

@@ -33,9 +33,13 @@ class Scope(StrEnum):
     PAYMENTS = "payments"
     COMPLIANCE = "compliance"
     REPORTS = "reports"
+    TRANSFERS_WRITE = "transfers:write"
+    LEDGER_READ = "ledger:read"
+    PERIODS_WRITE = "periods:write"
+    UNITS_WRITE = "units:write"
 
 
-PROGRAMME_SCOPES = frozenset({Scope.PAYMENTS, Scope.COMPLIANCE, Scope.REPORTS})
+PROGRAMME_SCOPES = frozenset(Scope) - {Scope.OPERATE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +104,8 @@ class Doorkeeper:
         )
         return issued.token, scopes, lifetime_s
 
-    def check(self, authorization: str | None, scope: Scope) -> Caller:
-        """The caller behind an Authorization header.
+    def check(self, authorization: str | None, *scopes: Scope) -> Caller:
+        """The caller behind an Authorization header, who holds one of these scopes.
 
         Raises: Problem `token_missing`, `token_invalid`, `token_expired` or `scope_missing`.
         """
@@ -109,9 +113,10 @@ class Doorkeeper:
         if scheme.lower() != "bearer" or not token:
             raise _unauthorised("token_missing", "Send Authorization: Bearer with a token from /oauth/token.")
         claims = self._claims(token)
-        if scope.value not in claims.scopes:
-            headers = {"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{scope.value}"'}
-            raise Problem(403, "scope_missing", f"This needs the scope {scope.value}.", headers=headers)
+        if not any(scope.value in claims.scopes for scope in scopes):
+            headers = {"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{scopes[0].value}"'}
+            wanted = " or ".join(scope.value for scope in scopes)
+            raise Problem(403, "scope_missing", f"This needs the scope {wanted}.", headers=headers)
         programme = ProgrammeId(claims.programme_id) if claims.programme_id else None
         return Caller(claims.client_id, programme, frozenset(claims.scopes))
 
@@ -142,12 +147,12 @@ class Doorkeeper:
         return self._keys
 
 
-def needs(scope: Scope) -> Callable[[Request], Awaitable[Caller]]:
-    """The dependency of an endpoint that needs a scope."""
+def needs(*scopes: Scope) -> Callable[[Request], Awaitable[Caller]]:
+    """The dependency of an endpoint that opens to each of these scopes."""
 
     async def checked(request: Request) -> Caller:
         keeper: Doorkeeper = request.app.state.doorkeeper
-        return keeper.check(request.headers.get("authorization"), scope)
+        return keeper.check(request.headers.get("authorization"), *scopes)
 
     return checked
 

@@ -14,6 +14,8 @@ from pydantic import (
     Field,
     StrictBool,
     StrictInt,
+    ValidationInfo,
+    field_validator,
 )
 from pydantic_core import PydanticCustomError
 from schwifty import IBAN
@@ -22,6 +24,8 @@ from schwifty.exceptions import SchwiftyException
 from ledger.core.ids import to_uuid
 from ledger.core.money import BPS_WHOLE, MINOR_MAX
 from ledger.core.orders import Role
+from ledger.core.period import PeriodState
+from ledger.core.unit import DECIMALS_MAX, NAME_MAX
 from partners.contract import Rail
 
 D = TypeVar("D", date, datetime)
@@ -68,6 +72,12 @@ def _plain_text(value: object) -> object:
     return value
 
 
+def _each_once(values: list[str]) -> list[str]:
+    if len(set(values)) != len(values):
+        raise PydanticCustomError("repeated", "names something twice")
+    return values
+
+
 def _id_of(prefix: str) -> AfterValidator:
     def checked(text: str) -> str:
         try:
@@ -86,6 +96,11 @@ Iban = Annotated[str, Field(max_length=42), AfterValidator(_sound_iban)]
 Name = Annotated[str, BeforeValidator(_plain_text), Field(min_length=1, max_length=140)]
 Reference = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$")]
 PartyRef = Annotated[str, _id_of("pty")]
+AccountRef = Annotated[str, _id_of("acct")]
+TransferRef = Annotated[str, _id_of("xfr")]
+ProgrammeScope = Literal[
+    "payments", "compliance", "reports", "transfers:write", "ledger:read", "periods:write", "units:write"
+]
 Moment = Annotated[AwareDatetime, BeforeValidator(_written_date), AfterValidator(_in_our_time)]
 Day = Annotated[date, BeforeValidator(_written_date), AfterValidator(_in_our_time)]
 
@@ -117,7 +132,7 @@ class ProgrammeBody(Body):
 class ClientBody(Body):
     """A client of a programme."""
 
-    scopes: Annotated[list[Literal["payments", "compliance", "reports"]], Field(min_length=1, max_length=3)]
+    scopes: Annotated[list[ProgrammeScope], Field(min_length=1), AfterValidator(_each_once)]
 
 
 class SanctionsListBody(Body):
@@ -238,6 +253,35 @@ class StatementRequestBody(Body):
     """The day whose statements are wanted, in the bank's own calendar."""
 
     day: Day
+
+
+class PeriodBody(Body):
+    """A period of the programme's calendar: from `starts_at` until just before `ends_at`, by effective date."""
+
+    starts_at: Moment
+    ends_at: Moment
+
+    @field_validator("ends_at")
+    @classmethod
+    def _after_its_start(cls, ends_at: datetime, known: ValidationInfo) -> datetime:
+        starts_at = known.data.get("starts_at")  # missing when it was itself not valid
+        if starts_at is not None and ends_at <= starts_at:
+            raise PydanticCustomError("out_of_range", "is not after starts_at")
+        return ends_at
+
+
+class PeriodTransitionBody(Body):
+    """The state that a period is to go into."""
+
+    to: PeriodState
+
+
+class UnitBody(Body):
+    """A unit that the programme counts in besides currencies. `decimals`: how many of its minor units make one."""
+
+    code: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9]{3,11}$")]
+    name: Annotated[str, BeforeValidator(_plain_text), Field(min_length=1, max_length=NAME_MAX)]
+    decimals: Annotated[StrictInt, Field(ge=0, le=DECIMALS_MAX)]
 
 
 class TestClockBody(Body):

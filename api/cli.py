@@ -6,21 +6,26 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 import uvicorn
+from rich.console import Console
+from rich.progress import Progress, TaskID, TextColumn
 from sqlalchemy.exc import OperationalError
 
 from api.app import build_app
+from api.bench.failure import BarMissed, BenchRefused
+from api.bench.run import run_bench
 from api.database import migrate as migrate_database
 from api.demo import DemoFailed, play
 from api.embedded import EmbeddedPostgresFailed
 from api.operations import (
     OperationFailed,
+    audit_database,
     export_books,
     import_files,
     print_report,
@@ -46,6 +51,7 @@ _EXPECTED = (
     EmbeddedPostgresFailed,
     SoftHsmMissing,
     OperationFailed,
+    BenchRefused,
     TallystickError,
     EnclaveError,
     OperationalError,  # the database cannot be reached
@@ -60,7 +66,7 @@ def main() -> None:
         sys.exit(asked.exit_code)
     except typer.Abort:
         sys.exit(130)
-    except DemoFailed as failed:
+    except (DemoFailed, BarMissed) as failed:
         print(f"tallystick: {failed}", file=sys.stderr)
         sys.exit(1)
     except _EXPECTED as error:
@@ -167,10 +173,14 @@ def report(
     name: Annotated[str, typer.Argument(help="trial-balance, safeguarding or reconciliation")],
     programme: ProgrammeName,
     form: Annotated[str, typer.Option(help="table, csv or json")] = "table",
+    at: Annotated[
+        str | None,
+        typer.Option(help="the trial balance as it was known at this time, e.g. 2026-11-16T09:00:00Z"),
+    ] = None,
 ) -> None:
     """Prints a report."""
     with _parts() as parts:
-        print_report(parts, programme, name, form)
+        print_report(parts, programme, name, form, at=at)
 
 
 @app.command()
@@ -202,18 +212,119 @@ def bank(context: typer.Context) -> None:
 
 @app.command()
 def verify(
-    package: Annotated[Path, typer.Argument(help="the directory of an export")],
+    package: Annotated[Path | None, typer.Argument(help="the directory of an export")] = None,
     key: Annotated[
-        Path,
+        Path | None,
         typer.Option("--key", "--public-key", help="the export public key, PEM, got by a way that you trust"),
-    ],
+    ] = None,
+    checkpoint_key: Annotated[
+        Path | None,
+        typer.Option(help="the checkpoint public key, PEM; without it, the package's own is taken"),
+    ] = None,
+    since: Annotated[
+        Path | None,
+        typer.Option(help="an older export, or a file with an older checkpoint, of the same log"),
+    ] = None,
+    database: Annotated[
+        str | None, typer.Option(help="postgresql:// URL of a role that may read, in place of a package")
+    ] = None,
+    programme: Annotated[str | None, typer.Option(help="only this programme of the database")] = None,
 ) -> None:
-    """Verifies an audit package without us: signature, sums, every balance, the tree and its checkpoint."""
-    found = verify_export(package, key)
+    """Verifies an audit package without us, or a database: every balance, hold and leaf, the tree, its checkpoints."""
+    if database is not None:
+        if package or key or since:
+            raise OperationFailed("Verify a package or a --database, one at a time.")
+        _verify_database(database, programme, checkpoint_key)
+    elif package is None or key is None or programme:
+        raise OperationFailed("Give a package and its --key, or a --database (and, of that, a --programme).")
+    else:
+        _verify_package(package, key, checkpoint_key, since)
+
+
+def _verify_package(package: Path, key: Path, checkpoint_key: Path | None, since: Path | None) -> None:
+    found = verify_export(package, key, checkpoint_key=checkpoint_key, since=since)
     print(f"programme   {found.programme_name} ({found.programme_id})")
     print(f"made        {found.created_at}")
     print(f"checkpoint  {found.origin}, {found.size} leaves, root {base64.b64encode(found.root).decode()}")
+    if found.since is not None:
+        print(f"history     the first {found.since} of its leaves are those of {since}")
     print(f"verified: every sum, balance and leaf; {found.accounts} accounts, {found.entries} entries")
+
+
+@contextmanager
+def _progress_on_stderr() -> Iterator[Callable[[str, int], None]]:
+    """Shows what is being read, and how much of it has been; nothing before anything is."""
+    shown = Progress(
+        TextColumn("reading {task.description}"),
+        TextColumn("{task.completed:,}"),
+        console=Console(stderr=True),
+    )
+    stages: dict[str, TaskID] = {}
+
+    def progress(stage: str, rows: int) -> None:
+        if stage not in stages:
+            shown.start()
+            stages[stage] = shown.add_task(stage, total=None)
+        shown.update(stages[stage], completed=rows)
+
+    try:
+        yield progress
+    finally:
+        if stages:
+            shown.stop()
+
+
+def _verify_database(url: str, programme: str | None, checkpoint_key: Path | None) -> None:
+    with _progress_on_stderr() as progress:
+        found = audit_database(url, programme, checkpoint_key, progress)
+    for one in found.found:
+        print(one)
+    if found.discrepancies > len(found.found):
+        print(f"and {found.discrepancies - len(found.found)} more")
+    print(
+        f"read: {found.accounts} accounts, {found.transfers} transfers ({found.unsealed} not sealed yet),"
+        f" {found.entries} entries, {found.holds} holds, {found.leaves} leaves, {found.checkpoints} checkpoints"
+    )
+    if checkpoint_key is None:
+        print("not checked: who signed the checkpoints (give --checkpoint-key)")
+    if found.restored:
+        print(
+            f"not checked: which transactions wrote {found.restored} transfers (restored from a dump, it seems)"
+        )
+    if found.discrepancies:
+        print(f"does not verify: {found.discrepancies} discrepancies")
+        sys.exit(1)
+    print("verified: every balance, hold, status, limit and leaf follows from the facts")
+
+
+@app.command()
+def bench(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="bulk, hot, callers, checkouts, storage, history; all without a name"),
+    ] = None,
+    database: Annotated[
+        str | None,
+        typer.Option(help="postgresql:// URL of a role with CREATEDB and CREATEROLE, of any database"),
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="seconds instead of minutes, and no bar is asked")
+    ] = False,
+    not_durable: Annotated[
+        bool,
+        typer.Option("--not-durable", help="measure although commits are not durable; every row says so"),
+    ] = False,
+) -> None:
+    """Measures how fast the book posts, against pgbench on the same server."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what it made is dropped then, too
+    run_bench(
+        names or [],
+        database=database,
+        home=HOME / "bench-db",
+        output=HOME / "bench",
+        quick=quick,
+        even_if_not_durable=not_durable,
+    )
 
 
 @contextmanager

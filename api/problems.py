@@ -16,11 +16,15 @@ from starlette.responses import Response
 
 from ledger.core.canonical import Canonical
 from ledger.core.clearance import Finding
+from ledger.core.commands import Refusal, Refused
 from ledger.core.declined import Declined
 from ledger.core.errors import Conflict, InvalidValue, NotFound, TallystickError
 
 MEDIA_TYPE = "application/problem+json"
 NAME_MAX = 64  # an unknown field's name is the caller's own text
+ERRORS_MAX = 50  # a batch may be wrong in thousands of places
+KIND_TAG = "kind:"
+"""Stands before the name of the kind that a command was taken for, where pydantic tells what is wrong with it."""
 _BASE = "https://tallystick.dev/problems/"
 
 # Declines whose fault lies in what was asked, not in the state that it met: asking again never helps.
@@ -43,6 +47,21 @@ _UNPROCESSABLE = frozenset(
         "payout_account_missing",
     }
 )
+
+# What the book refuses for the state that it met, which may be another one the next time. Nothing was done, so the id
+# of the command is still free.
+_MAY_PASS = frozenset(
+    {
+        Refusal.HOLD_NOT_EXPIRED,
+        Refusal.ACCOUNT_FROZEN,
+        Refusal.NOTHING_AVAILABLE,
+        Refusal.INSUFFICIENT_FUNDS,
+        Refusal.BALANCE_CAP,
+    }
+)
+# What the book compares, where the request calls it something else. An id that another programme uses is taken: what
+# for is not told.
+_WIRE_NAMES = {"programme_id": "id", "up_to": "legs", "all": "amount_minor"}
 
 
 @dataclass(
@@ -97,6 +116,21 @@ def from_declined(declined: Declined) -> Problem:
     return Problem(status, declined.code, declined.detail, errors, retry)
 
 
+def from_refused(refused: Refused) -> Problem:
+    """The book's refusal of a command that a caller wrote himself."""
+    detail = f"The book refused: {refused.detail}."
+    if refused.refusal is Refusal.ID_REUSED:
+        field = wire_name(refused.field)
+        return Problem(409, refused.refusal.value, detail, in_field(field, refused.refusal.value, detail))
+    retry = "same_key" if refused.refusal in _MAY_PASS else "never"
+    return Problem(422, refused.refusal.value, detail, retry=retry)
+
+
+def wire_name(field: str | None) -> str:
+    """What the request calls a field of a command."""
+    return _WIRE_NAMES.get(field or "", field or "id")
+
+
 def from_findings(case_id: str, findings: Sequence[Finding], *, held: bool) -> Problem:
     """The gate's refusal, with what it found. Held: a person has to decide first."""
     code = "held_for_review" if held else "refused_by_gate"
@@ -136,8 +170,8 @@ async def on_invalid(_request: Request, error: Exception) -> Response:
     """FastAPI's hook for requests that do not fit their schema. Never echoes what was sent."""
     assert isinstance(error, RequestValidationError)
     errors = tuple(
-        {"field": _field(item["loc"]), "code": str(item["type"]), "detail": str(item["msg"])}
-        for item in error.errors()
+        {"field": _field(item["loc"], item["type"]), "code": str(item["type"]), "detail": str(item["msg"])}
+        for item in error.errors()[:ERRORS_MAX]
     )
     named = ", ".join(str(item["field"]) for item in errors[:5])
     return Problem(422, "invalid_request", f"The request is not valid: {named}.", errors).response()
@@ -155,6 +189,10 @@ async def on_unexpected(_request: Request, _error: Exception) -> Response:
     return Problem(500, "internal", "Something went wrong on our side.", retry="same_key").response()
 
 
-def _field(location: Sequence[int | str]) -> str:
-    parts = [str(part)[:NAME_MAX] for part in location if part not in {"body", "query", "path", "header"}]
-    return ".".join(parts) or "body"
+def _field(location: Sequence[int | str], error_type: str) -> str:
+    """Where it stood, as the caller wrote it. The place of a command that is of no kind is its kind."""
+    inside = location[1:] if location and location[0] in {"body", "query", "path", "header"} else location
+    parts = [
+        str(part)[:NAME_MAX] for part in inside if part != "[key]" and not str(part).startswith(KIND_TAG)
+    ]
+    return ".".join([*parts, "kind"] if error_type == "unknown_kind" else parts) or "body"

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from api.handlers.checkouts import CheckoutHandlers
 from api.handlers.parties import PartyHandlers
 from api.handlers.payouts import PayoutHandlers
+from api.handlers.transfers import TransferHandlers
 from api.parts import Parts
 
 
@@ -15,6 +16,7 @@ class Handlers:
     parties: PartyHandlers
     checkouts: CheckoutHandlers
     payouts: PayoutHandlers
+    transfers: TransferHandlers
 
 
 def build_handlers(parts: Parts) -> Handlers:
@@ -23,4 +25,5 @@ def build_handlers(parts: Parts) -> Handlers:
         parties=PartyHandlers(parts.gate),
         checkouts=CheckoutHandlers(parts.gate, parts.policies),
         payouts=PayoutHandlers(parts.gate, parts.banks),
+        transfers=TransferHandlers(parts.gate),
     )

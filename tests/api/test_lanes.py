@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 import pytest
 import sqlalchemy as sa
 
-from api.lanes import QUEUED_MAX, Answer, Ask, Lane, LaneFull, Reply, Work
+from api.gathering import LaneFull
+from api.lanes import QUEUED_MAX, Answer, Ask, Lane, Reply, Work
 from api.problems import Problem, not_found
 from api.store import Client, KeyUse, insert_client
 from api.transactions import SystemClock, transactions

@@ -5,6 +5,9 @@ import pytest
 from ledger.core.money import MINOR_MAX
 from tests.api.installation import Installation
 from tests.api.talk import Json
+from tests.api.test_transfers_bad_input import KINDS
+
+LIMITS = {"min_available_minor": (-MINOR_MAX, 0), "max_balance_minor": (0, MINOR_MAX)}
 
 
 @pytest.fixture(scope="module")
@@ -44,13 +47,32 @@ def test_every_amount_is_a_whole_number_with_a_first_and_a_last(document: Json) 
         f"{name}.{field}": described
         for name, item in bodies(document).items()
         for field, described in item["properties"].items()
-        if field.endswith("_minor")
+        if field.endswith("_minor") and field not in LIMITS
     }
 
     assert len(amounts) >= 6
     for described in amounts.values():
         assert (described["type"], described["minimum"]) == ("integer", 1)
         assert described["maximum"] == float(MINOR_MAX)  # the document's own numbers are no finer
+
+
+def test_a_limit_is_a_whole_number_on_its_side_of_zero_or_none_at_all(document: Json) -> None:
+    fields = bodies(document)["OpenAccountBody"]["properties"]
+
+    for name, (least, most) in LIMITS.items():
+        number, nothing = fields[name]["anyOf"]
+        assert (number["type"], nothing["type"]) == ("integer", "null")
+        assert (number["minimum"], number["maximum"]) == (float(least), float(most))
+
+
+def test_every_kind_of_command_is_described(document: Json) -> None:
+    kinds = [
+        item["properties"]["kind"]["const"]
+        for item in bodies(document).values()
+        if "kind" in item["properties"]
+    ]
+
+    assert sorted(kinds) == sorted(KINDS)
 
 
 def test_every_path_has_its_version_but_the_machinery(document: Json) -> None:
