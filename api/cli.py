@@ -20,6 +20,7 @@ from sqlalchemy.exc import OperationalError
 from api.app import build_app
 from api.bench.failure import BarMissed, BenchRefused
 from api.bench.run import run_bench
+from api.collector import calm_collector
 from api.database import migrate as migrate_database
 from api.demo import DemoFailed, play
 from api.embedded import EmbeddedPostgresFailed
@@ -136,6 +137,7 @@ def migrate(owner_url: Annotated[str, typer.Option(help="postgresql:// URL of th
 def api(port: Port = 8642, host: str = "127.0.0.1") -> None:
     """Serves the payments API. Settings come from the environment."""
     _log_to_stderr()
+    calm_collector()
     uvicorn.run(
         build_app(build_parts(read_settings())), host=host, port=port, access_log=False, log_level="info"
     )
@@ -145,6 +147,7 @@ def api(port: Port = 8642, host: str = "127.0.0.1") -> None:
 def work() -> None:
     """Keeps promises: sends payouts, follows the unknown, reads notices, fetches statements, seals, exports."""
     _log_to_stderr()
+    calm_collector()
     run_worker(build_parts(read_settings()))
 
 
@@ -317,6 +320,7 @@ def bench(
 ) -> None:
     """Measures how fast the book posts, against pgbench on the same server."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what it made is dropped then, too
+    calm_collector()  # as every process of ours does that posts
     run_bench(
         names or [],
         database=database,

@@ -6,6 +6,7 @@ May not commit, call a network or look at a clock: the transaction brings its ow
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from itertools import chain
+from typing import NamedTuple
 
 from ledger.core.account import StepRecord
 from ledger.core.clearance import Clearance
@@ -26,11 +27,19 @@ from ledger.core.commands import (
     Reverse,
     Unfreeze,
 )
-from ledger.core.decide import Changes, Deciding
+from ledger.core.decide import Changes, Deciding, Decision
 from ledger.core.errors import ClearanceSpent, InvalidValue
 from ledger.core.ids import AccountId
-from ledger.core.view import Book, Posted, Recorded
-from ledger.store.accounts import draw_numbers, insert_accounts, lock_accounts, save_accounts, taken_places
+from ledger.core.view import Book, Posted
+from ledger.store.accounts import (
+    Moved,
+    draw_numbers,
+    insert_accounts,
+    lock_accounts,
+    pack_accounts,
+    save_accounts,
+    taken_places,
+)
 from ledger.store.clearances import redeem
 from ledger.store.known import known_transfers
 from ledger.store.periods import share_calendars
@@ -38,6 +47,7 @@ from ledger.store.postings import (
     insert_holds,
     insert_steps,
     insert_transfers,
+    pack_transfers,
     read_holds,
     read_posted,
     save_holds,
@@ -47,7 +57,7 @@ from ledger.store.tx import Tx
 from ledger.store.units import unit_codes
 
 Group = Sequence[Command]
-PIECE = 1024
+PIECE = 128
 """How many groups are decided before the first of them goes to the server."""
 
 
@@ -56,13 +66,16 @@ def post(
 ) -> tuple[tuple[Result, ...], ...]:
     """Carries out groups of commands; each group is all-or-nothing, and each command gets its result.
 
-    Of the clearances, those are redeemed under which something was applied: a refused order leaves nothing.
+    A group without commands gets no results. Of the clearances, those are redeemed under which something was
+    applied: a refused order leaves nothing.
 
-    Raises: InvalidValue when the batch holds more than 8,192 commands; ClearanceSpent.
+    Raises: InvalidValue when the batch holds more than 8,192 commands, or one's id is of another kind; ClearanceSpent.
     """
     commands = list(chain.from_iterable(groups))
     if len(commands) > BATCH_MAX:
         raise InvalidValue(f"A batch holds at most {BATCH_MAX} commands.", field="groups")
+    if not all(command.id.startswith("xfr_") for command in commands):
+        raise InvalidValue("The id of a command is an id of the kind xfr_.", field="id")
     if not commands:
         return tuple(() for _ in groups)
     openings = [command for command in commands if isinstance(command, Open)]
@@ -111,10 +124,12 @@ def _read(tx: Tx, commands: Sequence[Command], openings: Sequence[Open]) -> Book
 def _write(
     tx: Tx, deciding: Deciding, groups: Sequence[Group], clearances: Collection[Clearance]
 ) -> tuple[tuple[Result, ...], ...]:
-    """Decides piece by piece: the server writes the legs of one piece while the next is decided."""
+    """Decides piece by piece: the server writes the legs of one piece while the next is decided.
+
+    It is still at it when all is decided, so whatever can be packed for it is packed before it is waited for.
+    """
     results: list[tuple[Result, ...]] = []
-    recorded: list[Recorded] = []
-    steps: list[StepRecord] = []
+    written = _Written([], [], [])
     with ExitStack() as stack:
         write_legs = None
         for piece in _pieces(groups):
@@ -123,10 +138,10 @@ def _write(
                 write_legs = write_legs or stack.enter_context(writing_legs(tx))
                 write_legs(decision.legs)
             results += decision.results
-            recorded += decision.recorded
-            steps += decision.steps
-    insert_steps(tx, steps)
-    _save(tx, deciding.changes(), recorded, clearances)
+            written.add(decision)
+        changes = deciding.changes()
+        moved = pack_accounts(changes.accounts)
+    _save(tx, written, changes, moved, clearances)
     return tuple(results)
 
 
@@ -140,24 +155,42 @@ def _open_and_write(
     if decision.legs:
         with writing_legs(tx) as write_legs:
             write_legs(decision.legs)
-    insert_steps(tx, decision.steps)
-    _save(tx, changes, decision.recorded, clearances)
+    written = _Written([], [], [])
+    written.add(decision)
+    _save(tx, written, changes, pack_accounts(changes.accounts), clearances)
     return tuple(decision.results)
+
+
+class _Written(NamedTuple):
+    """What has been decided, besides legs: the transfers as rows, their commands, and what happened to one account."""
+
+    rows: list[bytes]
+    commands: list[Command]
+    steps: list[StepRecord]
+
+    def add(self, decision: Decision) -> None:
+        self.rows.append(pack_transfers(decision.recorded))
+        self.commands.extend(item.command for item in decision.recorded)
+        self.steps.extend(decision.steps)
 
 
 def _pieces(groups: Sequence[Group]) -> Iterator[Sequence[Group]]:
     return (groups[start : start + PIECE] for start in range(0, len(groups), PIECE))
 
 
-def _save(tx: Tx, changes: Changes, recorded: Sequence[Recorded], clearances: Collection[Clearance]) -> None:
+def _save(
+    tx: Tx, written: _Written, changes: Changes, moved: Moved, clearances: Collection[Clearance]
+) -> None:
+    insert_steps(tx, written.steps)
     if clearances:
-        used = {item.command.authority.clearance_id for item in recorded if item.command.authority}
+        used = {command.authority.clearance_id for command in written.commands if command.authority}
         redeem(tx, [clearance for clearance in clearances if clearance.id in used])
-    insert_transfers(tx, recorded)
-    save_accounts(tx, changes.accounts)
-    made = {item.command.id for item in recorded if isinstance(item.command, Hold)}
-    insert_holds(tx, [hold for hold in changes.holds if hold.id in made])
-    save_holds(tx, [hold for hold in changes.holds if hold.id not in made])
+    insert_transfers(tx, written.rows)
+    save_accounts(tx, moved)
+    if changes.holds:
+        made = {command.id for command in written.commands if isinstance(command, Hold)}
+        insert_holds(tx, [hold for hold in changes.holds if hold.id in made])
+        save_holds(tx, [hold for hold in changes.holds if hold.id not in made])
 
 
 def _named_accounts(commands: Iterable[Command]) -> Iterator[AccountId]:

@@ -295,6 +295,13 @@ def _asked_leg(leg: Leg) -> Canonical:
     return [leg.debit, leg.credit, None if leg.up_to else leg.amount_minor]
 
 
+ASKED = (
+    "up_to", "rate", "expires_at", "final", "all", "parts", "code", "subdivision", "party_id", "currency",
+    "min_available_minor", "max_balance_minor", "tags", "adjusting",
+)  # fmt: skip
+"""What can stand in the words of `asked_of`, in their order: the database keeps them in another one."""
+
+
 def asked_of(command: Command) -> Content:
     """What a command asked beyond what its movements will show; most ask nothing of the kind."""
     if type(command) is Post and len(command.legs) == 1 and not (command.rate or command.adjusting):

@@ -249,7 +249,7 @@ def _check_rate(rate: Rate, legs: Sequence[Leg], pairs: Sequence[Pair]) -> None:
     if not all(type(number) is int and number > 0 for number in (rate.numerator, rate.denominator)):
         raise Stop(Refusal.RATE_DIFFERS, "a rate is a fraction of two whole numbers from 1 up")
     bought_minor = converted_minor(totals[rate.sold], rate)
-    if rate.sold == rate.bought or totals[rate.bought] != bought_minor:
+    if rate.sold == rate.bought or not bought_minor or totals[rate.bought] != bought_minor:
         raise Stop(Refusal.RATE_DIFFERS, f"at this rate it buys {bought_minor} {rate.bought} minor units")
 
 

@@ -297,10 +297,14 @@ class View:
 
     def record(self, command: Command, moved_minor: int) -> Applied:
         """The command is done: from here on its id is taken."""
-        result = Applied(command.id, self.at, moved_minor)
+        result = _named(Applied, (command.id, self.at, moved_minor))
         self._applied[command.id] = command, result
-        self.recorded.append(Recorded(command, self.at))
+        self.recorded.append(_named(Recorded, (command, self.at)))
         return result
+
+
+# A named tuple's own constructor is a Python function: going past it is worth it for every command of every batch.
+_named = tuple.__new__
 
 
 def _place(command: Open) -> Place:

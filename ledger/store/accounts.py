@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -56,16 +56,21 @@ def lock_accounts(
     tx: Tx, ids: Collection[AccountId], *, held_by: Collection[TransferId] = ()
 ) -> dict[AccountId, Account]:
     """Locks accounts, and those that these holds are on, in id order: batches over the same wait, never deadlock."""
+    wanted = sorted(ids)
     if held_by:
-        rows = tx.fetch(_LOCK_WITH_HELD, uuids(sorted(ids)), uuids(sorted(held_by)))
-    elif ids:
-        rows = tx.fetch(_LOCK, uuids(sorted(ids)))
+        rows = tx.fetch(_LOCK_WITH_HELD, uuids(wanted), uuids(sorted(held_by)))
+    elif wanted:
+        rows = tx.fetch(_LOCK, uuids(wanted))
     else:
         return {}
+    if held_by or len(rows) < len(wanted):
+        wanted = [AccountId(f"acct_{row[0].hex()}") for row in rows]
     programmes = {raw: ProgrammeId(f"prg_{raw.hex()}") for raw in {row[2] for row in rows}}
     locked = {}
-    for row in rows:
-        account_id = AccountId(f"acct_{row[0].hex()}")
+    # In id order on both sides; the caller's own texts are kept, because looking them up again is then cheap.
+    for account_id, row in zip(wanted, rows, strict=True):
+        if account_id != f"acct_{row[0].hex()}":
+            continue  # the same bytes behind the prefix of another kind are nobody's
         state = (account_id, row[1], programmes[row[2]], row[3], _SIDES[row[4]], _STATUSES[row[5]], *row[6:])
         locked[account_id] = _account_of(Account, state)
     return locked
@@ -75,13 +80,20 @@ def lock_accounts(
 _account_of = tuple.__new__
 
 
-def save_accounts(tx: Tx, changed: Sequence[tuple[Account, Account]]) -> None:
-    """Writes the counters that the book decided, each on top of the version that was locked and of no other."""
+class Moved(NamedTuple):
+    """What has become of accounts, packed for the server; and those that take something else now."""
+
+    accounts: int
+    columns: tuple[object, ...]
+    restated: list[Account]
+
+
+def pack_accounts(changed: Sequence[tuple[Account, Account]]) -> Moved:
+    """Accounts before and after, as `save_accounts` writes them."""
     if not changed:
-        return
+        return Moved(0, (), [])
     after = dict(zip(Account._fields, zip(*(after for _, after in changed), strict=True), strict=True))
-    found = tx.execute(
-        _SAVE,
+    columns = (
         integers(after["number"]),
         bigints([before.version for before, _ in changed]),
         bigints(after["version"]),
@@ -90,10 +102,18 @@ def save_accounts(tx: Tx, changed: Sequence[tuple[Account, Account]]) -> None:
         bigints(after["held_minor"]),
         instants(after["recorded_at"]),
     )
-    assert found == len(changed), "every account is still as it was when it was locked"
-    for account_before, account_after in changed:
-        if account_before.status is not account_after.status:
-            _save_status(tx, account_after)
+    return Moved(len(changed), columns, [now for was, now in changed if was.status is not now.status])
+
+
+def save_accounts(tx: Tx, moved: Moved) -> None:
+    """Writes the counters that the book decided, each on top of the version that was locked and of no other.
+
+    Raises: RuntimeError when one of them is at another version: nothing of the batch may stay.
+    """
+    if moved.accounts and tx.execute(_SAVE, *moved.columns) != moved.accounts:
+        raise RuntimeError("an account is not as it was when it was locked")
+    for account in moved.restated:
+        _save_status(tx, account)
 
 
 def _save_status(tx: Tx, account: Account) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from ledger.core.account import Entry, Movement
+from ledger.core.commands import ASKED
 from ledger.core.facts import instant_text
 from ledger.core.ids import TransferId
 from ledger.core.view import Known
@@ -49,7 +50,7 @@ def _known(row: sa.RowMapping, movements: Sequence[Entry]) -> Known:
         "reference": row["reference"],
         "metadata": row["metadata"] or {},
         **_particulars(row, asked, movements),
-        **asked,
+        **{name: asked[name] for name in ASKED if name in asked},
     }
     return Known(content, row["recorded_at"], moved_minor(row["kind"], movements))
 

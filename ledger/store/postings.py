@@ -198,14 +198,19 @@ def _packed_step(step: StepRecord) -> bytes:
     ) + text_field(step.movement.value)  # fmt: skip
 
 
-def insert_transfers(tx: Tx, recorded: Sequence[Recorded]) -> None:
+def insert_transfers(tx: Tx, packed: Sequence[bytes]) -> None:
     """Writes applied commands. A used id is a key violation: nothing is ever applied twice."""
-    if recorded:
+    if any(packed):
         with tx.copy_in(_COPY_TRANSFERS) as write:
-            write(b"".join(_pack_transfers(recorded)))
+            write(b"".join(packed))
 
 
-def _pack_transfers(recorded: Sequence[Recorded]) -> Iterator[bytes]:
+def pack_transfers(recorded: Sequence[Recorded]) -> bytes:
+    """Applied commands as the rows that `insert_transfers` writes."""
+    return b"".join(_transfer_rows(recorded))
+
+
+def _transfer_rows(recorded: Sequence[Recorded]) -> Iterator[bytes]:
     """The rows; what neighbours have in common is packed once."""
     kind, programme_id, authority, effective_at, recorded_at = None, None, None, None, None
     shared = b""
