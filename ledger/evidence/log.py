@@ -122,9 +122,9 @@ def _new_leaves(tx: Tx, programme_id: ProgrammeId) -> Iterator[tuple[Leaves, boo
     seen, any_through = None, False
     for number in range(1, PAGES_MAX + 1):
         page = unsealed_page(tx, programme_id, seen)
-        leaves = order.admit(page)
-        any_through = any_through or bool(leaves)
         last = len(page) < UNSEALED_PAGE
+        leaves = order.admit(page, last=last)
+        any_through = any_through or bool(leaves)
         yield leaves, any_through and not last
         if last or (number >= PAGES and any_through):
             return
@@ -141,26 +141,36 @@ class _Waiting:
 class _Order:
     """Lets transfers through in the order they come, but none before those that its accounts saw first.
 
-    And none while another that came earlier still waits: so what is through is always whole, up to some transaction.
+    And none while another that came earlier still waits, or more of its own transaction may come: so what is through is
+    always whole, up to some transaction.
     """
+
+    _xid: str | None = None
 
     _waiting: dict[TransferId, _Waiting] = field(default_factory=dict)
     _followers: dict[TransferId, list[TransferId]] = field(default_factory=lambda: defaultdict(list))
     _ready: Leaves = field(default_factory=list)
     _passed: set[TransferId] = field(default_factory=set)
 
-    def admit(self, page: Iterable[Unsealed]) -> Leaves:
-        """Takes the next transfers in, and gives those that are through."""
+    def admit(self, page: Iterable[Unsealed], *, last: bool) -> Leaves:
+        """Takes the next transfers in, and gives those that are through. `last`: nothing comes after this page."""
         through: Leaves = []
         for item in page:
+            if item.seen.xid != self._xid:
+                self._xid = item.seen.xid
+                through += self._whole()
             transfer_id = item.seen.transfer_id
             leaf = leaf_hash(canonical_fact(item.transfer, item.entries))
             self._wait(transfer_id, _Waiting(leaf, set(item.after - self._passed)))
             self._pass(transfer_id)
-            if not self._waiting:
-                through += self._ready
-                self._ready.clear()
-        return through
+        return through + self._whole() if last else through
+
+    def _whole(self) -> Leaves:
+        """What has passed, unless one that came earlier still waits."""
+        if self._waiting:
+            return []
+        whole, self._ready = self._ready, []
+        return whole
 
     def _wait(self, transfer_id: TransferId, waiting: _Waiting) -> None:
         self._waiting[transfer_id] = waiting

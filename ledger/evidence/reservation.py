@@ -85,4 +85,7 @@ class Reservation:
         return step.moved_minor if step.kind == "capture" else step.amount_minor
 
     def _expired(self, at: datetime) -> bool:
-        return self.expires_at is not None and datetime.fromisoformat(self.expires_at) <= at
+        try:
+            return self.expires_at is not None and datetime.fromisoformat(self.expires_at) <= at
+        except (ValueError, TypeError):
+            return False  # what is no time never comes
