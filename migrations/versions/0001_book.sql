@@ -241,11 +241,11 @@ CREATE TABLE legs (
     debit_number int NOT NULL,
     credit_number int NOT NULL,
     leg smallint NOT NULL CHECK (leg > 0),
-    PRIMARY KEY (transfer_id, leg),
+    CONSTRAINT legs_by_debit PRIMARY KEY (debit_number, debit_version),
+    CONSTRAINT legs_by_credit UNIQUE (credit_number, credit_version),
     CHECK (debit_number <> credit_number)
 );
-CREATE UNIQUE INDEX legs_by_debit ON legs (debit_number, debit_version);
-CREATE UNIQUE INDEX legs_by_credit ON legs (credit_number, credit_version);
+CREATE INDEX legs_by_transfer ON legs (transfer_id);
 -- Balances by value date look only at what was not effective when it was recorded; most of the book is.
 CREATE INDEX legs_dated_debit ON legs (debit_number, effective_at, recorded_at) WHERE effective_at <> recorded_at;
 CREATE INDEX legs_dated_credit ON legs (credit_number, effective_at, recorded_at) WHERE effective_at <> recorded_at;

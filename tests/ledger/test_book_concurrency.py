@@ -257,7 +257,7 @@ def test_an_id_used_at_the_same_time_for_other_accounts_is_a_key_violation_and_n
             lambda tx: done(tx, purses.ask.post("same id", Leg(one, two, 10))),
             lambda: ask_book(database.app_engine, other)[0],
         ) as answer,
-        pytest.raises(sa.exc.IntegrityError, match="legs_pkey"),
+        pytest.raises(sa.exc.IntegrityError, match="transfers_pkey"),
     ):
         answer.result(WAIT_S)
 
