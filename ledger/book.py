@@ -80,9 +80,8 @@ def post(
         return tuple(() for _ in groups)
     openings = [command for command in commands if isinstance(command, Open)]
     deciding = Deciding(_read(tx, commands, openings), tx.now)
-    if openings:
-        return _open_and_write(tx, deciding, groups, clearances)
-    return _write(tx, deciding, groups, clearances)
+    # Accounts stand before anything is written that moves on them: where some are opened, all is decided first.
+    return _write(tx, deciding, [groups] if openings else _pieces(groups), clearances)
 
 
 def post_once(
@@ -122,7 +121,7 @@ def _read(tx: Tx, commands: Sequence[Command], openings: Sequence[Open]) -> Book
 
 
 def _write(
-    tx: Tx, deciding: Deciding, groups: Sequence[Group], clearances: Collection[Clearance]
+    tx: Tx, deciding: Deciding, pieces: Iterable[Sequence[Group]], clearances: Collection[Clearance]
 ) -> tuple[tuple[Result, ...], ...]:
     """Decides piece by piece: the server writes the legs of one piece while the next is decided.
 
@@ -132,8 +131,9 @@ def _write(
     written = _Written([], [], [])
     with ExitStack() as stack:
         write_legs = None
-        for piece in _pieces(groups):
+        for piece in pieces:
             decision = deciding.decide(piece)
+            insert_accounts(tx, decision.opened)
             if decision.legs:
                 write_legs = write_legs or stack.enter_context(writing_legs(tx))
                 write_legs(decision.legs)
@@ -143,22 +143,6 @@ def _write(
         moved = pack_accounts(changes.accounts)
     _save(tx, written, changes, moved, clearances)
     return tuple(results)
-
-
-def _open_and_write(
-    tx: Tx, deciding: Deciding, groups: Sequence[Group], clearances: Collection[Clearance]
-) -> tuple[tuple[Result, ...], ...]:
-    """The same where accounts are opened: they stand before anything is written that moves on them."""
-    decision = deciding.decide(groups)
-    changes = deciding.changes()
-    insert_accounts(tx, changes.opened)
-    if decision.legs:
-        with writing_legs(tx) as write_legs:
-            write_legs(decision.legs)
-    written = _Written([], [], [])
-    written.add(decision)
-    _save(tx, written, changes, pack_accounts(changes.accounts), clearances)
-    return tuple(decision.results)
 
 
 class _Written(NamedTuple):

@@ -53,8 +53,7 @@ class Account(NamedTuple):
     @property
     def posted_minor(self) -> int:
         """The balance on the account's normal side."""
-        net = self.debits_minor - self.credits_minor
-        return net if self.side is Side.DEBIT else -net
+        return self.side.own(self.debits_minor - self.credits_minor)
 
     @property
     def available_minor(self) -> int:

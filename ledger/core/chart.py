@@ -15,6 +15,10 @@ class Side(StrEnum):
     DEBIT = "debit"
     CREDIT = "credit"
 
+    def own(self, net_minor: int) -> int:
+        """Debits less credits, as an account that grows on this side counts them. Units: minor units."""
+        return net_minor if self is Side.DEBIT else -net_minor
+
 
 class AccountClass(StrEnum):
     """The five classes of double-entry bookkeeping."""

@@ -304,9 +304,6 @@ ASKED = (
 
 def asked_of(command: Command) -> Content:
     """What a command asked beyond what its movements will show; most ask nothing of the kind."""
-    if type(command) is Post and len(command.legs) == 1 and not (command.rate or command.adjusting):
-        leg = command.legs[0]
-        return {"up_to": {"1": leg.amount_minor}} if leg.up_to else _NOTHING
     match command:
         case Post():
             asked = _asked_of_post(command)
@@ -323,9 +320,6 @@ def asked_of(command: Command) -> Content:
         case _:
             asked = {}
     return asked | {"adjusting": True} if command.adjusting else asked
-
-
-_NOTHING: Content = {}
 
 
 def _asked_of_post(command: Post) -> dict[str, Canonical]:

@@ -54,6 +54,8 @@ class Decision(NamedTuple):
     recorded: list[Recorded]
     legs: list[LegRecord]
     steps: list[StepRecord]
+    opened: list[tuple[Open, Account]]
+    """New accounts, as they were before anything happened to them."""
 
     def entries(self) -> list[Entry]:
         """All movements as their accounts saw them, in the order of the accounts and their versions."""
@@ -63,11 +65,10 @@ class Decision(NamedTuple):
 
 
 class Changes(NamedTuple):
-    """What a batch leaves behind on what was there before it, and what it opened."""
+    """What a batch leaves behind on what was there before it, and on what it opened."""
 
     accounts: list[tuple[Account, Account]]
     """Each account that moved: as it was when it was locked, and as it is now."""
-    opened: list[tuple[Open, Account]]
     holds: list[HoldState]
 
 
@@ -90,15 +91,15 @@ class Deciding:
     def decide(self, groups: Sequence[Sequence[Command]]) -> Decision:
         """Decides the next groups: their answers, and the facts that they add."""
         view = self._view
-        view.recorded, view.legs, view.steps = [], [], []
+        view.recorded, view.legs, view.steps, view.opened = [], [], [], {}
         results = [_decide_group(view, group) for group in groups]
-        return Decision(results, view.recorded, view.legs, view.steps)
+        return Decision(results, view.recorded, view.legs, view.steps, list(view.opened.values()))
 
     def changes(self) -> Changes:
         """What all groups so far have changed."""
         view = self._view
         moved = [(item.account, item.account_after()) for item in view.running.values() if item.moved()]
-        return Changes(moved, list(view.opened.values()), list(view.holds.values()))
+        return Changes(moved, list(view.holds.values()))
 
 
 def _decide_group(view: View, group: Sequence[Command]) -> tuple[Result, ...]:

@@ -103,7 +103,6 @@ class View:
         self.recorded: list[Recorded] = []
         self.legs: list[LegRecord] = []
         self.steps: list[StepRecord] = []
-        self._calendars = book.calendars
         self._places = set(book.places)
         self._applied: dict[TransferId, tuple[Command, Applied]] = {}
         self._reversed: dict[TransferId, bool] = {}
@@ -126,7 +125,7 @@ class View:
         """Marks where a command begins, and the earliest instant at which it can be recorded."""
         self._serial += 1
         self._command = len(self._before)
-        self.calendar = calendar = self._calendars.get(command.programme_id, OPEN_CALENDAR)
+        self.calendar = calendar = self.book.calendars.get(command.programme_id, OPEN_CALENDAR)
         answered = calendar.answered_until
         self.at = self.now if answered is None or answered < self.now else answered + _INSTANT
 
@@ -177,8 +176,7 @@ class View:
         if running.mark != self._serial:
             running.mark = self._serial
             self._before.append(running.before())
-            if running.recorded_at > self.at:  # noqa: PLR1730 - max() costs ten times as much, on every leg
-                self.at = running.recorded_at
+            self.at = max(self.at, running.recorded_at)
 
     def touch_all(self, pairs: Iterable[tuple[Running, Running]]) -> None:
         """The same of all accounts of a transfer, before anything is written on one of them."""

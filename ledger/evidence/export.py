@@ -304,7 +304,7 @@ def _balance_cells(account: AccountFact, last: EntryFact) -> tuple[Cell, ...]:
         account.currency,
         debits_minor,
         credits_minor,
-        net_minor if account.side == Side.DEBIT else -net_minor,
+        Side(account.side).own(net_minor),
         last.held_after_minor,
         net_minor,
     )

@@ -60,7 +60,7 @@ class Balance:
     @property
     def posted_minor(self) -> int:
         """The balance on the account's own side."""
-        return self.net_minor if self.side is Side.DEBIT else -self.net_minor
+        return self.side.own(self.net_minor)
 
     @property
     def available_minor(self) -> int:
@@ -93,8 +93,7 @@ class Dated:
     @property
     def posted_minor(self) -> int:
         """The balance on the account's own side."""
-        net = self.debits_minor - self.credits_minor
-        return net if self.side is Side.DEBIT else -net
+        return self.side.own(self.debits_minor - self.credits_minor)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

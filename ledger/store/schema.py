@@ -227,34 +227,21 @@ legs = _table(
     credit_number=sa.Integer(),
     leg=sa.SmallInteger(),
 )
-account_steps = _table(
-    "account_steps",
-    version=sa.BigInteger(),
-    amount_minor=sa.BigInteger(),
-    debits_after_minor=sa.BigInteger(),
-    credits_after_minor=sa.BigInteger(),
-    held_after_minor=sa.BigInteger(),
-    effective_at=TIME,
-    recorded_at=TIME,
-    transfer_id=TRANSFER,
-    account_number=sa.Integer(),
-    movement=sa.Text(),
-)
+_ON_AN_ACCOUNT: dict[str, sa.types.TypeEngine[Any]] = {
+    "account_number": sa.Integer(),
+    "version": sa.BigInteger(),
+    "transfer_id": TRANSFER,
+    "movement": sa.Text(),
+    "amount_minor": sa.BigInteger(),
+    "debits_after_minor": sa.BigInteger(),
+    "credits_after_minor": sa.BigInteger(),
+    "held_after_minor": sa.BigInteger(),
+    "effective_at": TIME,
+    "recorded_at": TIME,
+}
+account_steps = _table("account_steps", **_ON_AN_ACCOUNT)
 # A view: every leg as its two accounts saw it, and every step as its one account did.
-entries = _table(
-    "entries",
-    account_number=sa.Integer(),
-    version=sa.BigInteger(),
-    transfer_id=TRANSFER,
-    leg=sa.SmallInteger(),
-    movement=sa.Text(),
-    amount_minor=sa.BigInteger(),
-    debits_after_minor=sa.BigInteger(),
-    credits_after_minor=sa.BigInteger(),
-    held_after_minor=sa.BigInteger(),
-    effective_at=TIME,
-    recorded_at=TIME,
-)
+entries = _table("entries", leg=sa.SmallInteger(), **_ON_AN_ACCOUNT)
 holds = _table(
     "holds",
     amount_minor=sa.BigInteger(),

@@ -3,10 +3,14 @@
 from collections.abc import Iterator
 
 import pytest
+import sqlalchemy as sa
 
+from api.database import engine
 from api.embedded import EmbeddedPostgres
 from tests.api.installation import Installation, installed
+from tests.api.wire import Wire
 from tests.api.world import Shop, open_shop
+from tests.conftest import Database
 from tests.enclave.conftest import empty_token
 from tests.enclave.process import SoftHsmToken
 from tests.partners.sandbox.bank_process import BankProcess
@@ -53,3 +57,18 @@ def shop(installation: Installation) -> Shop:
 def shared_shop(installation: Installation) -> Shop:
     """A programme for tests that must not change anything; Ana has EUR 500.00."""
     return open_shop(installation).fund(50_000)
+
+
+@pytest.fixture
+def wire(database: Database) -> Iterator[Wire]:
+    """The way to the database, which can be cut."""
+    with Wire(database.url("tallystick_app")) as made:
+        yield made
+
+
+@pytest.fixture
+def wired(wire: Wire) -> Iterator[sa.Engine]:
+    """A pool whose connections can be cut."""
+    made = engine(wire.url)
+    yield made
+    made.dispose()

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 import pytest
 import sqlalchemy as sa
 
-from api.database import engine
 from api.gathering import LaneFull, fair_share
 from api.posting import Groups, PostGroups, PostingLane, Results
 from api.transactions import SystemClock, Transactions, transactions
@@ -335,19 +334,6 @@ def test_lane_finishes_what_waits_and_then_takes_nothing(books: Book, opened: Tr
 
 
 # --- when the connection goes -------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def wire(database: Database) -> Iterator[Wire]:
-    with Wire(database.url("tallystick_app")) as made:
-        yield made
-
-
-@pytest.fixture
-def wired(wire: Wire) -> Iterator[sa.Engine]:
-    made = engine(wire.url)
-    yield made
-    made.dispose()
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import pytest
 import sqlalchemy as sa
 
-from api.database import engine
 from api.lanes import Answer, Ask, Lane, Reply, Work
 from api.problems import Problem
 from api.transactions import SystemClock, transactions
@@ -19,20 +18,6 @@ from tests.api.wire import Cut, Wire
 from tests.conftest import Database
 
 TRIES = len(WAITS_S) + 1
-
-
-@pytest.fixture
-def wire(database: Database) -> Iterator[Wire]:
-    with Wire(database.url("tallystick_app")) as made:
-        yield made
-
-
-@pytest.fixture
-def wired(wire: Wire) -> Iterator[sa.Engine]:
-    """A pool whose connections can be cut."""
-    made = engine(wire.url)
-    yield made
-    made.dispose()
 
 
 @pytest.fixture

@@ -80,7 +80,7 @@ class Shelf:
         for before, after in changes.accounts:
             assert self.accounts.get(before.id, before) == before, "a change is on top of what there is"
             self.accounts[after.id] = after
-        for command, _ in changes.opened:
+        for command, _ in decision.opened:
             path = path_of(command.code, command.subdivision)
             self.places.add((command.programme_id, path, command.party_id, command.currency))
         self.holds |= {item.id: item for item in changes.holds}

@@ -10,11 +10,12 @@ from ledger.core.chart import Code
 from ledger.core.commands import Applied, Leg, Rate, Refusal, Refused
 from ledger.core.conversion import Door, check_rate, conversion_legs, converted_minor
 from ledger.core.errors import InvalidValue
-from ledger.core.ids import AccountId
+from ledger.core.ids import AccountId, ProgrammeId
 from ledger.core.money import MINOR_MAX
 from ledger.store.history import balances, read_transfer, totals
+from ledger.store.tx import Tx
 from tests.conftest import OpenTx, make_programme
-from tests.ledger.chronicle import ask, begin, opening
+from tests.ledger.chronicle import Chronicle, ask, begin, opening
 
 EUR_TO_USD = Rate("EUR", "USD", 10_845, 10_000)
 FROM = Door(AccountId("acct_from"), AccountId("acct_eur"))
@@ -105,17 +106,22 @@ def test_what_is_no_price_is_refused_by_its_field(rate: Rate, field: str) -> Non
     assert refused.value.field == field
 
 
+def _desk(tx: Tx, programme_id: ProgrammeId) -> Chronicle:
+    """Own funds and a conversion account in euros, and the same in dollars."""
+    return begin(
+        tx,
+        opening(tx, programme_id, Code.OWN_FUNDS),
+        opening(tx, programme_id, Code.CONVERSION),
+        opening(tx, programme_id, Code.OWN_FUNDS, currency="USD"),
+        opening(tx, programme_id, Code.CONVERSION, currency="USD"),
+        programme_id=programme_id,
+    )
+
+
 def test_a_conversion_is_posted_with_its_rate_and_balances_in_each_currency(open_tx: OpenTx) -> None:
     with open_tx() as tx:
         programme_id = make_programme(tx)
-        ours = begin(
-            tx,
-            opening(tx, programme_id, Code.OWN_FUNDS),
-            opening(tx, programme_id, Code.CONVERSION),
-            opening(tx, programme_id, Code.OWN_FUNDS, currency="USD"),
-            opening(tx, programme_id, Code.CONVERSION, currency="USD"),
-            programme_id=programme_id,
-        )
+        ours = _desk(tx, programme_id)
         euro, euro_door, dollar, dollar_door = ours.accounts
         legs = conversion_legs(
             12_345, EUR_TO_USD, sold=Door(euro, euro_door), bought=Door(dollar, dollar_door)
@@ -142,15 +148,7 @@ def test_a_conversion_is_posted_with_its_rate_and_balances_in_each_currency(open
 @pytest.mark.parametrize("off_by_minor", [-1, 1])
 def test_the_book_refuses_a_conversion_that_is_off_by_one(open_tx: OpenTx, off_by_minor: int) -> None:
     with open_tx() as tx:
-        programme_id = make_programme(tx)
-        ours = begin(
-            tx,
-            opening(tx, programme_id, Code.OWN_FUNDS),
-            opening(tx, programme_id, Code.CONVERSION),
-            opening(tx, programme_id, Code.OWN_FUNDS, currency="USD"),
-            opening(tx, programme_id, Code.CONVERSION, currency="USD"),
-            programme_id=programme_id,
-        )
+        ours = _desk(tx, make_programme(tx))
         euro, euro_door, dollar, dollar_door = ours.accounts
         sold, bought = conversion_legs(
             12_345, EUR_TO_USD, sold=Door(euro, euro_door), bought=Door(dollar, dollar_door)

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 
 from ledger import book
-from ledger.core.account import HoldState
+from ledger.core.account import Account, HoldState
 from ledger.core.commands import Authority, Command, Result
 from ledger.core.ids import AccountId, NoticeId, ProgrammeId, TransferId, derived
 from ledger.core.period import Period, PeriodState
@@ -55,17 +55,7 @@ class ShelfStage:
 
     def states(self, account_ids: Sequence[AccountId]) -> Mapping[str, State]:
         found = [self.shelf.accounts[account_id] for account_id in account_ids]
-        return {
-            item.id: State(
-                item.status.value,
-                item.debits_minor,
-                item.credits_minor,
-                item.held_minor,
-                item.version,
-                item.recorded_at,
-            )
-            for item in found
-        }
+        return {item.id: _state(item) for item in found}
 
     def left(self) -> Mapping[str, int]:
         return {key: item.remaining_minor for key, item in self.shelf.holds.items()}
@@ -163,17 +153,7 @@ class BookStage:
     def states(self, account_ids: Sequence[AccountId]) -> Mapping[str, State]:
         with self._tx() as tx:
             found = [place.account for place in read_accounts(tx, account_ids).values()]
-        return {
-            item.id: State(
-                item.status.value,
-                item.debits_minor,
-                item.credits_minor,
-                item.held_minor,
-                item.version,
-                item.recorded_at,
-            )
-            for item in found
-        }
+        return {item.id: _state(item) for item in found}
 
     def left(self) -> Mapping[str, int]:
         with self._tx() as tx:
@@ -196,3 +176,14 @@ class BookStage:
     def breaches(self) -> Sequence[object]:
         with self._tx() as tx:
             return breaches(tx, [ask.programme_id for ask in self.askers])
+
+
+def _state(account: Account) -> State:
+    return State(
+        account.status.value,
+        account.debits_minor,
+        account.credits_minor,
+        account.held_minor,
+        account.version,
+        account.recorded_at,
+    )
