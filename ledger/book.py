@@ -6,9 +6,7 @@ May not commit, call a network or look at a clock: the transaction brings its ow
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from itertools import chain
-from typing import NamedTuple
 
-from ledger.core.account import StepRecord
 from ledger.core.clearance import Clearance
 from ledger.core.commands import (
     BATCH_MAX,
@@ -27,12 +25,11 @@ from ledger.core.commands import (
     Reverse,
     Unfreeze,
 )
-from ledger.core.decide import Changes, Deciding, Decision
+from ledger.core.decide import Deciding, Decision
 from ledger.core.errors import ClearanceSpent, InvalidValue
 from ledger.core.ids import AccountId
 from ledger.core.view import Book, Posted
 from ledger.store.accounts import (
-    Moved,
     draw_numbers,
     insert_accounts,
     lock_accounts,
@@ -46,12 +43,11 @@ from ledger.store.periods import share_calendars
 from ledger.store.postings import (
     insert_holds,
     insert_steps,
-    insert_transfers,
-    pack_transfers,
     read_holds,
     read_posted,
     save_holds,
     writing_legs,
+    writing_transfers,
 )
 from ledger.store.tx import Tx
 from ledger.store.units import unit_codes
@@ -123,12 +119,9 @@ def _read(tx: Tx, commands: Sequence[Command], openings: Sequence[Open]) -> Book
 def _write(
     tx: Tx, deciding: Deciding, pieces: Iterable[Sequence[Group]], clearances: Collection[Clearance]
 ) -> tuple[tuple[Result, ...], ...]:
-    """Decides piece by piece: the server writes the legs of one piece while the next is decided.
-
-    It is still at it when all is decided, so whatever can be packed for it is packed before it is waited for.
-    """
+    """Decides piece by piece: the server writes the legs of one piece while the next is decided."""
     results: list[tuple[Result, ...]] = []
-    written = _Written([], [], [])
+    decisions: list[Decision] = []
     with ExitStack() as stack:
         write_legs = None
         for piece in pieces:
@@ -138,24 +131,11 @@ def _write(
                 write_legs = write_legs or stack.enter_context(writing_legs(tx))
                 write_legs(decision.legs)
             results += decision.results
-            written.add(decision)
-        changes = deciding.changes()
-        moved = pack_accounts(changes.accounts)
-    _save(tx, written, changes, moved, clearances)
+            if decision.recorded:
+                decisions.append(decision)
+    if decisions:
+        _save(tx, deciding, decisions, clearances)
     return tuple(results)
-
-
-class _Written(NamedTuple):
-    """What has been decided, besides legs: the transfers as rows, their commands, and what happened to one account."""
-
-    rows: list[bytes]
-    commands: list[Command]
-    steps: list[StepRecord]
-
-    def add(self, decision: Decision) -> None:
-        self.rows.append(pack_transfers(decision.recorded))
-        self.commands.extend(item.command for item in decision.recorded)
-        self.steps.extend(decision.steps)
 
 
 def _pieces(groups: Sequence[Group]) -> Iterator[Sequence[Group]]:
@@ -163,16 +143,22 @@ def _pieces(groups: Sequence[Group]) -> Iterator[Sequence[Group]]:
 
 
 def _save(
-    tx: Tx, written: _Written, changes: Changes, moved: Moved, clearances: Collection[Clearance]
+    tx: Tx, deciding: Deciding, decisions: Sequence[Decision], clearances: Collection[Clearance]
 ) -> None:
-    insert_steps(tx, written.steps)
+    """Writes all that was decided besides legs; the server writes transfers while what comes after is packed."""
+    insert_steps(tx, [step for decision in decisions for step in decision.steps])
+    commands = [item.command for decision in decisions for item in decision.recorded]
     if clearances:
-        used = {command.authority.clearance_id for command in written.commands if command.authority}
+        used = {command.authority.clearance_id for command in commands if command.authority}
         redeem(tx, [clearance for clearance in clearances if clearance.id in used])
-    insert_transfers(tx, written.rows)
+    with writing_transfers(tx) as write_transfers:
+        for decision in decisions:
+            write_transfers(decision.recorded)
+        changes = deciding.changes()
+        moved = pack_accounts(changes.accounts)
     save_accounts(tx, moved)
     if changes.holds:
-        made = {command.id for command in written.commands if isinstance(command, Hold)}
+        made = {command.id for command in commands if isinstance(command, Hold)}
         insert_holds(tx, [hold for hold in changes.holds if hold.id in made])
         save_holds(tx, [hold for hold in changes.holds if hold.id not in made])
 

@@ -12,7 +12,7 @@ _COUNTED = sa.text("""
         written.legs, written.legs_minor, stepped.steps, opened.held_minor AS open_holds_minor,
         (SELECT count(*) FROM transfers) AS transfers
     FROM (SELECT coalesce(sum(debits_minor), 0) AS debits_minor, coalesce(sum(credits_minor), 0) AS credits_minor,
-            coalesce(sum(held_minor), 0) AS held_minor, coalesce(sum(version), 0) AS versions FROM accounts) AS moved,
+            coalesce(sum(held_minor), 0) AS held_minor, coalesce(sum(version), 0) AS versions FROM standings) AS moved,
         (SELECT count(*) AS legs, coalesce(sum(amount_minor), 0) AS legs_minor FROM legs) AS written,
         (SELECT count(*) AS steps FROM account_steps) AS stepped,
         (SELECT coalesce(sum(amount_minor - captured_minor - released_minor), 0) AS held_minor FROM holds) AS opened

@@ -67,8 +67,8 @@ class Decision(NamedTuple):
 class Changes(NamedTuple):
     """What a batch leaves behind on what was there before it, and on what it opened."""
 
-    accounts: list[tuple[Account, Account]]
-    """Each account that moved: as it was when it was locked, and as it is now."""
+    accounts: list[Running]
+    """Each account that moved: what it was when it was locked, and what it is now."""
     holds: list[HoldState]
 
 
@@ -98,7 +98,7 @@ class Deciding:
     def changes(self) -> Changes:
         """What all groups so far have changed."""
         view = self._view
-        moved = [(item.account, item.account_after()) for item in view.running.values() if item.moved()]
+        moved = [running for running in view.running.values() if running.version != running.account.version]
         return Changes(moved, list(view.holds.values()))
 
 
@@ -275,7 +275,7 @@ def _as_much(most_minor: int, debit: Running, credit: Running) -> int:
     room = [
         running.available() - floor_minor
         for running, gives in ((debit, not debit.grows_on_debit), (credit, credit.grows_on_debit))
-        if gives and (floor_minor := running.account.min_available_minor) is not None
+        if gives and (floor_minor := running.floor_minor) is not None
     ]
     amount_minor = min([most_minor, *room])
     if amount_minor <= 0:
@@ -287,32 +287,37 @@ def _as_much(most_minor: int, debit: Running, credit: Running) -> int:
 
 def _check_limits(view: View) -> None:
     """Looks at each account as it was before the command and as it is after it."""
-    limited = []
-    for before in view.touched():
+    touched = view.touched()
+    for before in touched:
         after = before[0]
-        if max(after.debits, after.credits, after.held) > MINOR_MAX or after.available() < -MINOR_MAX:
+        if (
+            after.debits > MINOR_MAX
+            or after.credits > MINOR_MAX
+            or after.held > MINOR_MAX
+            or after.available() < -MINOR_MAX
+        ):
             raise Stop(Refusal.OVERFLOW, f"the counters of {after.account.id} would pass 2^63-1")
-        if after.is_limited:
-            limited.append(before)
-    for before in limited:
-        _check_floor(before)
-    for before in limited:
-        _check_cap(before)
+    for before in touched:
+        if before[0].floor_minor is not None:
+            _check_floor(before, before[0].floor_minor)
+    for before in touched:
+        if before[0].cap_minor is not None:
+            _check_cap(before, before[0].cap_minor)
 
 
-def _check_floor(before: Before) -> None:
+def _check_floor(before: Before, floor_minor: int) -> None:
     after = before[0]
-    floor, available_minor = after.account.min_available_minor, after.available()
-    if floor is not None and available_minor < floor and available_minor < available_before(before):
-        short = f"{floor - available_minor} {after.currency} minor units short"
+    available_minor = after.available()
+    if available_minor < floor_minor and available_minor < available_before(before):
+        short = f"{floor_minor - available_minor} {after.currency} minor units short"
         raise Stop(Refusal.INSUFFICIENT_FUNDS, f"{after.account.id} is {short}")
 
 
-def _check_cap(before: Before) -> None:
+def _check_cap(before: Before, cap_minor: int) -> None:
     after = before[0]
-    cap, posted_minor = after.account.max_balance_minor, after.posted()
-    if cap is not None and posted_minor > cap and posted_minor > posted_before(before):
-        detail = f"{after.account.id} may hold at most {cap} {after.currency} minor units"
+    posted_minor = after.posted()
+    if posted_minor > cap_minor and posted_minor > posted_before(before):
+        detail = f"{after.account.id} may hold at most {cap_minor} {after.currency} minor units"
         raise Stop(Refusal.BALANCE_CAP, detail)
 
 

@@ -1,4 +1,4 @@
-"""An account as a batch moves it along: the one mutable value of the core, and it never leaves a decision.
+"""An account as a batch moves it along: the one mutable value of the core, and only decisions change it.
 
 Counters move in place because a batch touches the same account thousands of times. What they were before is kept
 by `before`, so that a refused command costs only itself.
@@ -16,23 +16,18 @@ class Running:
     """The moving part of one account. Units: minor units."""
 
     __slots__ = (
-        "account", "credits", "currency", "debits", "grows_on_debit", "held", "is_limited", "is_open",
+        "account", "cap_minor", "credits", "currency", "debits", "floor_minor", "grows_on_debit", "held", "is_open",
         "mark", "programme_id", "recorded_at", "status", "version",
     )  # fmt: skip
 
     def __init__(self, account: Account) -> None:
         self.account = account
-        self.programme_id = account.programme_id
-        self.currency = account.currency
-        self.grows_on_debit = account.side is Side.DEBIT
-        self.status = account.status
-        self.is_open = account.status is Status.OPEN
-        self.is_limited = not (account.min_available_minor is account.max_balance_minor is None)
-        self.debits = account.debits_minor
-        self.credits = account.credits_minor
-        self.held = account.held_minor
-        self.version = account.version
-        self.recorded_at = account.recorded_at
+        (
+            _, _, self.programme_id, self.currency, side, self.status, self.floor_minor, self.cap_minor,
+            self.debits, self.credits, self.held, self.version, self.recorded_at,
+        ) = account  # fmt: skip
+        self.grows_on_debit = side is Side.DEBIT
+        self.is_open = self.status is Status.OPEN
         self.mark = 0
         """The command that touched it last."""
 
@@ -49,10 +44,6 @@ class Running:
         """Changes what the account takes."""
         self.status = status
         self.is_open = status is Status.OPEN
-
-    def moved(self) -> bool:
-        """Whether anything has happened to it."""
-        return self.version != self.account.version
 
     def before(self) -> Before:
         """What it takes to go back to here."""

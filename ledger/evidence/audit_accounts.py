@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Iterator
 
+from ledger.core.facts import AccountFact
 from ledger.evidence.discrepancy import Discrepancy, in_leg, in_step, in_transfer, missing_entry
 from ledger.evidence.opening import check_opening
 from ledger.evidence.standing import Standing
-from ledger.store.audit import AccountRow, EntryRow
+from ledger.store.audit import AccountRow, EntryRow, StandingRow
 
 
 def ownerless(entries: Iterable[EntryRow]) -> Iterator[Discrepancy]:
@@ -25,7 +26,11 @@ def ownerless(entries: Iterable[EntryRow]) -> Iterator[Discrepancy]:
 
 
 def check_account(account: AccountRow, entries: Iterable[EntryRow]) -> Iterator[Discrepancy]:
-    """An account, done again from all its entries and held against its row."""
+    """An account, done again from all its entries and held against its row and where it is said to stand."""
+    if account.fact is None:
+        yield Discrepancy("standings", f"number {account.number}", "there is no account of this number")
+        yield from ownerless(entries)
+        return
     standing = Standing(account.fact)
     last: EntryRow | None = None
     for row in entries:
@@ -37,7 +42,7 @@ def check_account(account: AccountRow, entries: Iterable[EntryRow]) -> Iterator[
         last = row
     if last is not None:
         yield from standing.check_limits(last.entry)
-    yield from _check_projection(account, standing)
+    yield from _check_standing(account.fact, account.standing, standing)
     if account.opening is None:
         yield Discrepancy("accounts", account.fact.id, "there is no fact that opened it")
         return
@@ -60,21 +65,26 @@ def _leaf_out_of_order(row: EntryRow, last: EntryRow) -> Discrepancy:
     )
 
 
-def _check_projection(account: AccountRow, standing: Standing) -> Iterator[Discrepancy]:
-    """What the account's row says, against what its entries come to."""
-    if account.version > standing.version:
-        detail = f"the account is at version {account.version}"
-        yield missing_entry(account.fact.id, standing.version + 1, detail)
-    pairs = (
-        ("version", account.version, standing.version),
-        ("debits_minor", account.debits_minor, standing.debits_minor),
-        ("credits_minor", account.credits_minor, standing.credits_minor),
-        ("held_minor", account.held_minor, standing.held_minor),
-        ("status", account.status, standing.status),
-        ("recorded_at", account.recorded_at, standing.recorded_at),
+def _check_standing(fact: AccountFact, said: StandingRow | None, standing: Standing) -> Iterator[Discrepancy]:
+    """Where the account is said to stand, against what its entries and its opening come to."""
+    if said is None:
+        yield Discrepancy("standings", fact.id, "is missing: nothing says where the account stands")
+        return
+    if said.version > standing.version:
+        detail = f"the account is at version {said.version}"
+        yield missing_entry(fact.id, standing.version + 1, detail)
+    comes_to = StandingRow(
+        standing.status,
+        standing.debits_minor,
+        standing.credits_minor,
+        standing.held_minor,
+        standing.version,
+        standing.recorded_at,
+        fact.side,
+        fact.min_available_minor,
+        fact.max_balance_minor,
     )
-    for name, said, comes_to in pairs:
-        if said != comes_to:
-            yield Discrepancy(
-                "accounts", account.fact.id, f"{name} is {said}; its entries come to {comes_to}"
-            )
+    for name, value, right in zip(StandingRow._fields, said, comes_to, strict=True):
+        if value != right:
+            detail = f"{name} is {value}; the account's entries and its opening come to {right}"
+            yield Discrepancy("standings", fact.id, detail)

@@ -1,8 +1,8 @@
-"""Accounts in the database: found by chart code and party, locked in id order, saved as the book decided."""
+"""Accounts in the database: found by chart code and party, locked in one order, saved as the book decided."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 
@@ -10,33 +10,30 @@ from ledger.core.account import Account, Status
 from ledger.core.chart import CHART, Code, Side, path_of
 from ledger.core.commands import Open
 from ledger.core.ids import AccountId, PartyId, ProgrammeId, TransferId
+from ledger.core.running import Running
 from ledger.core.view import Place as Taken
+from ledger.store.identities import Identity, identities
 from ledger.store.packing import bigints, instants, integers, uuids
 from ledger.store.rows import insert_rows
-from ledger.store.schema import accounts, programmes
+from ledger.store.schema import accounts, programmes, standings
 from ledger.store.tx import Tx
 
-_STATE = tuple(accounts.c[name] for name in Account._fields)
-_LOCK = """
-    SELECT uuid_send(id), number, uuid_send(programme_id), currency, side, status, min_available_minor,
-        max_balance_minor, debits_minor, credits_minor, held_minor, version, recorded_at
-    FROM accounts WHERE id = ANY(%s)
-    ORDER BY id FOR NO KEY UPDATE
+_NUMBERS_HELD = """
+    SELECT accounts.number FROM holds JOIN accounts ON accounts.id = holds.account_id WHERE transfer_id = ANY(%s)
 """
-_LOCK_WITH_HELD = """
-    SELECT uuid_send(id), number, uuid_send(programme_id), currency, side, status, min_available_minor,
-        max_balance_minor, debits_minor, credits_minor, held_minor, version, recorded_at
-    FROM accounts WHERE id = ANY(%s || ARRAY(SELECT account_id FROM holds WHERE transfer_id = ANY(%s)))
-    ORDER BY id FOR NO KEY UPDATE
+_LOCK = """
+    SELECT number, status, min_available_minor, max_balance_minor,
+        debits_minor, credits_minor, held_minor, version, recorded_at
+    FROM standings WHERE number = ANY(%s)
+    ORDER BY number FOR NO KEY UPDATE
 """
 _SAVE = """
-    UPDATE accounts SET debits_minor = after.debits, credits_minor = after.credits, held_minor = after.held,
+    UPDATE standings SET debits_minor = after.debits, credits_minor = after.credits, held_minor = after.held,
         version = after.version, recorded_at = after.recorded_at
     FROM unnest(%s, %s, %s, %s, %s, %s, %s)
         AS after (number, was, version, debits, credits, held, recorded_at)
-    WHERE accounts.number = after.number AND accounts.version = after.was
+    WHERE standings.number = after.number AND standings.version = after.was
 """
-_SIDES = {side.value: side for side in Side}
 _STATUSES = {status.value: status for status in Status}
 
 
@@ -55,25 +52,34 @@ class Place:
 def lock_accounts(
     tx: Tx, ids: Collection[AccountId], *, held_by: Collection[TransferId] = ()
 ) -> dict[AccountId, Account]:
-    """Locks accounts, and those that these holds are on, in id order: batches over the same wait, never deadlock."""
-    wanted = sorted(ids)
-    if held_by:
-        rows = tx.fetch(_LOCK_WITH_HELD, uuids(wanted), uuids(sorted(held_by)))
-    elif wanted:
-        rows = tx.fetch(_LOCK, uuids(wanted))
-    else:
-        return {}
-    if held_by or len(rows) < len(wanted):
-        wanted = [AccountId(f"acct_{row[0].hex()}") for row in rows]
-    programmes = {raw: ProgrammeId(f"prg_{raw.hex()}") for raw in {row[2] for row in rows}}
-    locked = {}
-    # In id order on both sides; the caller's own texts are kept, because looking them up again is then cheap.
-    for account_id, row in zip(wanted, rows, strict=True):
-        if account_id != f"acct_{row[0].hex()}":
-            continue  # the same bytes behind the prefix of another kind are nobody's
-        state = (account_id, row[1], programmes[row[2]], row[3], _SIDES[row[4]], _STATUSES[row[5]], *row[6:])
-        locked[account_id] = _account_of(Account, state)
-    return locked
+    """Locks accounts, and those that these holds are on, in one order: batches over the same wait, never deadlock."""
+    known = identities(tx)
+    held = {number for (number,) in tx.fetch(_NUMBERS_HELD, uuids(sorted(held_by)))} if held_by else set()
+    numbers = known.numbers_of(tx, ids) | held
+    rows = _lock(tx, numbers)
+    if len(rows) < len(numbers):
+        # Remembered from a transaction that was taken back; the account may have been opened again since.
+        known.forget(numbers - {row[0] for row in rows})
+        rows = _lock(tx, known.numbers_of(tx, ids) | held)
+    met = known.of(tx, [row[0] for row in rows])
+    return {
+        identity[0]: _account_of(Account, (*identity, _STATUSES[row[1]], *row[2:]))
+        for identity, row in zip(met, rows, strict=True)
+    }
+
+
+def _lock(tx: Tx, numbers: Collection[int]) -> list[tuple[Any, ...]]:
+    """Locks the first few by a statement of their own: there it is that batches over the same accounts meet.
+
+    Who has waited sees the others as they are by then. In one statement he would have to look at each of them anew.
+    """
+    ordered = sorted(numbers)
+    first, others = ordered[:_FIRST], ordered[_FIRST:]
+    rows = tx.fetch(_LOCK, integers(first)) if first else []
+    return rows + tx.fetch(_LOCK, integers(others)) if others else rows
+
+
+_FIRST: Final = 256
 
 
 # A named tuple's own constructor is a Python function: going past it is worth it on every account of every batch.
@@ -85,24 +91,22 @@ class Moved(NamedTuple):
 
     accounts: int
     columns: tuple[object, ...]
-    restated: list[Account]
+    restated: list[Running]
 
 
-def pack_accounts(changed: Sequence[tuple[Account, Account]]) -> Moved:
-    """Accounts before and after, as `save_accounts` writes them."""
-    if not changed:
-        return Moved(0, (), [])
-    after = dict(zip(Account._fields, zip(*(after for _, after in changed), strict=True), strict=True))
+def pack_accounts(changed: Sequence[Running]) -> Moved:
+    """Accounts as they were and as they are now, as `save_accounts` writes them."""
     columns = (
-        integers(after["number"]),
-        bigints([before.version for before, _ in changed]),
-        bigints(after["version"]),
-        bigints(after["debits_minor"]),
-        bigints(after["credits_minor"]),
-        bigints(after["held_minor"]),
-        instants(after["recorded_at"]),
+        integers([running.account.number for running in changed]),
+        bigints([running.account.version for running in changed]),
+        bigints([running.version for running in changed]),
+        bigints([running.debits for running in changed]),
+        bigints([running.credits for running in changed]),
+        bigints([running.held for running in changed]),
+        instants([running.recorded_at for running in changed]),
     )
-    return Moved(len(changed), columns, [now for was, now in changed if was.status is not now.status])
+    restated = [running for running in changed if running.status is not running.account.status]
+    return Moved(len(changed), columns, restated)
 
 
 def save_accounts(tx: Tx, moved: Moved) -> None:
@@ -112,12 +116,9 @@ def save_accounts(tx: Tx, moved: Moved) -> None:
     """
     if moved.accounts and tx.execute(_SAVE, *moved.columns) != moved.accounts:
         raise RuntimeError("an account is not as it was when it was locked")
-    for account in moved.restated:
-        _save_status(tx, account)
-
-
-def _save_status(tx: Tx, account: Account) -> None:
-    tx.run(sa.update(accounts).where(accounts.c.id == account.id).values(status=account.status.value))
+    for running in moved.restated:
+        found = standings.c.number == running.account.number
+        tx.run(sa.update(standings).where(found).values(status=running.status.value))
 
 
 def draw_numbers(tx: Tx, ids: Sequence[AccountId]) -> dict[AccountId, int]:
@@ -150,38 +151,32 @@ def taken_places(tx: Tx, openings: Collection[Open]) -> set[Taken]:
 
 def insert_accounts(tx: Tx, opened: Sequence[tuple[Open, Account]]) -> None:
     """Writes new accounts as they were before anything happened to them, their opening included."""
-    rows = [
-        {
-            "id": account.id,
-            "number": account.number,
-            "programme_id": account.programme_id,
-            "code": command.code.value,
-            "path": path_of(command.code, command.subdivision),
-            "party_id": command.party_id,
-            "currency": account.currency,
-            "class": CHART[command.code].account_class.value,
-            "side": account.side.value,
-            "pool": CHART[command.code].pool,
-            "status": account.status.value,
-            "min_available_minor": account.min_available_minor,
-            "max_balance_minor": account.max_balance_minor,
-            "debits_minor": 0,
-            "credits_minor": 0,
-            "held_minor": 0,
-            "version": 0,
-            "recorded_at": account.recorded_at,
-            "opened_at": account.recorded_at,
-        }
-        for command, account in opened
-    ]
-    insert_rows(tx, accounts, rows)
-    for command, account in opened:
-        if command.tags:
-            _save_tags(tx, account.id, command.tags)
+    insert_rows(tx, accounts, [_identity_row(command, account) for command, account in opened])
+    insert_rows(tx, standings, [_standing_row(account) for _, account in opened])
 
 
-def _save_tags(tx: Tx, account_id: AccountId, tags: Sequence[str]) -> None:
-    tx.run(sa.update(accounts).where(accounts.c.id == account_id).values(tags=sorted(set(tags))))
+def _identity_row(command: Open, account: Account) -> dict[str, Any]:
+    return {
+        "id": account.id,
+        "number": account.number,
+        "programme_id": account.programme_id,
+        "code": command.code.value,
+        "path": path_of(command.code, command.subdivision),
+        "party_id": command.party_id,
+        "currency": account.currency,
+        "class": CHART[command.code].account_class.value,
+        "side": account.side.value,
+        "pool": CHART[command.code].pool,
+        "tags": sorted(set(command.tags)),
+        "min_available_minor": account.min_available_minor,
+        "max_balance_minor": account.max_balance_minor,
+        "opened_at": account.recorded_at,
+    }
+
+
+def _standing_row(account: Account) -> dict[str, Any]:
+    row = {column.name: getattr(account, column.name) for column in standings.columns}
+    return row | {"side": account.side.value, "status": account.status.value}
 
 
 def read_accounts(tx: Tx, ids: Collection[AccountId]) -> dict[AccountId, Place]:
@@ -228,8 +223,9 @@ def programme_accounts(tx: Tx, programme_id: ProgrammeId) -> list[Place]:
 
 def _places() -> sa.Select[Any]:
     return sa.select(
-        accounts.c.code, accounts.c.path, accounts.c.party_id, accounts.c.pool, accounts.c.tags, *_STATE
-    )
+        *(accounts.c[name] for name in ("code", "path", "party_id", "pool", "tags", *Identity._fields)),
+        *(standings.c[name] for name in Account._fields[len(Identity._fields) :]),
+    ).join_from(accounts, standings, standings.c.number == accounts.c.number)
 
 
 def _place(row: sa.RowMapping) -> Place:

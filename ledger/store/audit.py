@@ -26,17 +26,26 @@ INSTANTS_MAX: Final = 10_000
 T = TypeVar("T")
 
 
-class AccountRow(NamedTuple):
-    """An account as it stands in its table, and the transfer whose step opened it."""
+class StandingRow(NamedTuple):
+    """Where an account stands, and the limits that hold for it. Units: minor units."""
 
-    number: int
-    fact: AccountFact
     status: str
     debits_minor: int
     credits_minor: int
     held_minor: int
     version: int
     recorded_at: datetime
+    side: str
+    min_available_minor: int | None
+    max_balance_minor: int | None
+
+
+class AccountRow(NamedTuple):
+    """An account with where it stands, and the transfer whose step opened it. No fact: there is only a standing."""
+
+    number: int
+    fact: AccountFact | None
+    standing: StandingRow | None
     opened_at: datetime
     opening: TransferFact | None
 
@@ -151,14 +160,16 @@ class CheckpointRow(NamedTuple):
 
 
 _ACCOUNTS: Final = """
-    SELECT accounts.number, accounts.id, accounts.programme_id, code, path, class, side, party_id, currency, pool, tags,
-        min_available_minor, max_balance_minor, status, debits_minor, credits_minor, held_minor, accounts.version,
-        accounts.recorded_at, opened_at, transfers.id, transfers.programme_id, transfers.recorded_at, transfers.asked
-    FROM accounts
+    SELECT number, accounts.id, accounts.programme_id, code, path, class, accounts.side, party_id, currency, pool, tags,
+        accounts.min_available_minor, accounts.max_balance_minor, opened_at,
+        transfers.id, transfers.programme_id, transfers.recorded_at, transfers.asked,
+        status, debits_minor, credits_minor, held_minor, standings.version, standings.recorded_at, standings.side,
+        standings.min_available_minor, standings.max_balance_minor
+    FROM accounts FULL JOIN standings USING (number)
         LEFT JOIN account_steps ON account_number = number AND account_steps.version = 1 AND movement = 'open'
         LEFT JOIN transfers ON transfers.id = account_steps.transfer_id AND transfers.kind = 'open'
     WHERE CAST(:programme AS uuid) IS NULL OR accounts.programme_id = :programme
-    ORDER BY accounts.number
+    ORDER BY number
 """
 _ENTRIES: Final = """
     SELECT entry.*, accounts.id, log_leaves.position FROM (
@@ -258,7 +269,7 @@ _NEVER: Final = datetime.max.replace(tzinfo=UTC)
 
 
 def accounts_by_number(tx: Tx, programme_id: ProgrammeId | None) -> Iterator[AccountRow]:
-    """Every account, by the number under which its entries stand."""
+    """Every account with where it stands, by the number under which its entries are kept."""
     return _stream(tx, _ACCOUNTS, programme_id, _account)
 
 
@@ -366,7 +377,7 @@ _acct = partial(_id, "acct")
 
 def _account(number: int, *row: Any) -> AccountRow:
     raw_id, programme, code, path, class_, side, party, currency, pool, tags, floor, cap, *rest = row
-    status, debits, credits_, held, version, recorded_at, opened_at, *opening = rest
+    opened_at, *opening = rest[:5]
     fact = AccountFact(
         id=_acct(raw_id),
         programme_id=_prg(programme),
@@ -378,12 +389,17 @@ def _account(number: int, *row: Any) -> AccountRow:
         party_reference=None,
         currency=currency,
         pool=pool,
-        tags=tuple(tags),
+        tags=tuple(tags or ()),
         min_available_minor=floor,
         max_balance_minor=cap,
     )
-    opened = None if opening[0] is None else _small_fact("open", *opening)
-    return AccountRow(number, fact, status, debits, credits_, held, version, recorded_at, opened_at, opened)
+    return AccountRow(
+        number,
+        None if raw_id is None else fact,
+        None if rest[5] is None else StandingRow(*rest[5:]),
+        opened_at,
+        None if opening[0] is None else _small_fact("open", *opening),
+    )
 
 
 def _small_fact(

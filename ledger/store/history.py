@@ -29,6 +29,7 @@ from ledger.store.schema import (
     accounts,
     entries,
     legs,
+    standings,
     transfers,
 )
 from ledger.store.tx import Tx
@@ -167,13 +168,13 @@ EVERY = Among()
 
 _PLACE = tuple(
     accounts.c[name]
-    for name in ("id", "code", "path", "class", "party_id", "currency", "side", "pool", "tags", "status")
+    for name in ("id", "code", "path", "class", "party_id", "currency", "side", "pool", "tags")
 )
 
 
 @dataclass(frozen=True, slots=True)
 class _Counters:
-    """Where counters are read: beside the accounts, or from each one's last entry until an instant."""
+    """Where counters are read: from where accounts stand, or from each one's last entry until an instant."""
 
     source: sa.FromClause
     version: sa.ColumnElement[int]
@@ -247,14 +248,20 @@ def accounts_page(
     tx: Tx, programme_id: ProgrammeId, page: Page, *, among: Among = EVERY
 ) -> list[tuple[Balance, Status]]:
     """A page of accounts as they stand."""
-    query = sa.select(*_PLACE, *_counters(None).columns()).where(*_meant(programme_id, among))
+    counters = _counters(None)
+    query = (
+        sa.select(*_PLACE, standings.c.status, *counters.columns())
+        .select_from(counters.source)
+        .where(*_meant(programme_id, among))
+    )
     return [(_balance(row), Status(row["status"])) for row in tx.rows(page_of(query, accounts, page))]
 
 
 def _counters(at: datetime | None) -> _Counters:
     if at is None:
-        now = accounts.c
-        return _Counters(accounts, now.version, now.debits_minor, now.credits_minor, now.held_minor)
+        now = standings.c
+        stands = accounts.join(standings, now.number == accounts.c.number)
+        return _Counters(stands, now.version, now.debits_minor, now.credits_minor, now.held_minor)
     then = (
         # OFFSET keeps the planner from looking the version up once for each branch of the view.
         sa.select(sa.func.version_at(accounts.c.number, sa.cast(at, TIME)).label("version"))

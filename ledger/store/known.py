@@ -32,7 +32,7 @@ _RESERVING = frozenset({"hold", "increase", "release", "expire"})
 
 def known_transfers(tx: Tx, ids: Collection[TransferId]) -> dict[TransferId, Known]:
     """What was said before under these ids, and with what result."""
-    used = tx.fetch("SELECT uuid_send(id) FROM transfers WHERE id = ANY(%s)", uuids(sorted(ids)))
+    used = tx.fetch("SELECT uuid_send(id) FROM transfers WHERE id = ANY(%s)", uuids(ids))
     if not used:
         return {}
     found = [TransferId(f"xfr_{raw.hex()}") for (raw,) in used]

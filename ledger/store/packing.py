@@ -5,6 +5,8 @@ Knows nothing of tables. Source: PostgreSQL's documentation of COPY (binary form
 """
 
 import struct
+import sys
+from array import array
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -90,28 +92,35 @@ def uuids(ids: Iterable[str]) -> Uuids:
 
 def integers(values: Sequence[int]) -> Integers:
     """Whole numbers of four bytes as an array."""
-    return Integers(_header(23, len(values)) + _repeat("ii", 4, values))
+    return Integers(_header(23, len(values)) + _fixed("i", values))
 
 
 def bigints(values: Sequence[int]) -> Bigints:
     """Whole numbers of eight bytes as an array."""
-    return Bigints(_header(20, len(values)) + _repeat("iq", 8, values))
+    return Bigints(_header(20, len(values)) + _fixed("q", values))
 
 
 def instants(values: Sequence[datetime]) -> Instants:
     """Instants as an array."""
     counted = {value: microseconds(value) for value in set(values)}
-    return Instants(_header(1184, len(values)) + _repeat("iq", 8, [counted[value] for value in values]))
+    return Instants(_header(1184, len(values)) + _fixed("q", [counted[value] for value in values]))
 
 
 def _header(element_oid: int, length: int) -> bytes:
     return _ARRAY(1, 0, element_oid, length, 1)
 
 
-def _repeat(pair: str, size: int, values: Sequence[int]) -> bytes:
-    flat = [size] * (2 * len(values))
-    flat[1::2] = values
-    return struct.pack(f">{pair * len(values)}", *flat)
+def _fixed(kind: str, values: Sequence[int]) -> bytes:
+    """Elements of one size, each behind its length: all first bytes at once, then all second ones, and so on."""
+    raw = array(kind, values)
+    if sys.byteorder == "little":
+        raw.byteswap()
+    size, content = raw.itemsize, raw.tobytes()
+    packed = bytearray((4 + size) * len(values))
+    packed[3 :: 4 + size] = bytes([size]) * len(values)
+    for place in range(size):
+        packed[4 + place :: 4 + size] = content[place::size]
+    return bytes(packed)
 
 
 def _dumper(array_oid: int) -> type[Dumper]:

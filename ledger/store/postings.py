@@ -17,6 +17,7 @@ from ledger.core.canonical import canonical_text
 from ledger.core.commands import (
     Capture,
     Command,
+    Content,
     Expire,
     Hold,
     Increase,
@@ -198,22 +199,21 @@ def _packed_step(step: StepRecord) -> bytes:
     ) + text_field(step.movement.value)  # fmt: skip
 
 
-def insert_transfers(tx: Tx, packed: Sequence[bytes]) -> None:
-    """Writes applied commands. A used id is a key violation: nothing is ever applied twice."""
-    if any(packed):
-        with tx.copy_in(_COPY_TRANSFERS) as write:
-            write(b"".join(packed))
+@contextmanager
+def writing_transfers(tx: Tx) -> Iterator[Callable[[Sequence[Recorded]], None]]:
+    """Takes applied commands, a piece at a time, like `writing_legs`.
 
-
-def pack_transfers(recorded: Sequence[Recorded]) -> bytes:
-    """Applied commands as the rows that `insert_transfers` writes."""
-    return b"".join(_transfer_rows(recorded))
+    A used id is a key violation: nothing is ever applied twice.
+    """
+    with tx.copy_in(_COPY_TRANSFERS) as write:
+        yield lambda recorded: write(b"".join(_transfer_rows(recorded)))
 
 
 def _transfer_rows(recorded: Sequence[Recorded]) -> Iterator[bytes]:
     """The rows; what neighbours have in common is packed once."""
     kind, programme_id, authority, effective_at, recorded_at = None, None, None, None, None
-    shared = b""
+    said: Content = {}
+    shared, said_field = b"", NULL
     for command, at in recorded:
         if not (
             type(command) is kind
@@ -226,6 +226,8 @@ def _transfer_rows(recorded: Sequence[Recorded]) -> Iterator[bytes]:
             effective_at, recorded_at = command.effective_at, at
             shared = _shared_fields(command, at)
         asked, metadata = asked_of(command), command.metadata
+        if asked != said:
+            said, said_field = asked, _json_field(asked) if asked else NULL
         yield b"".join(
             (
                 _TRANSFER,
@@ -233,7 +235,7 @@ def _transfer_rows(recorded: Sequence[Recorded]) -> Iterator[bytes]:
                 shared,
                 _NO_SUBJECT if kind in _WITHOUT_SUBJECT else _subject_fields(command),
                 text_field(command.reference),
-                _json_field(asked) if asked else NULL,
+                said_field,
                 _json_field(metadata) if metadata else NULL,
             )
         )

@@ -66,23 +66,31 @@ def taken(
 
 
 def _source(table: sa.Table, names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> sa.Subquery:
-    """The rows as a table expression. JSON travels as text, because arrays of JSON have no cheap form."""
+    """The rows as a table expression. JSON and arrays travel as JSON texts: arrays of those have no cheap form."""
     arrays = [_array(table.c[name], [row[name] for row in rows]) for name in names]
-    travel = [sa.column(name, sa.Text() if _is_json(table.c[name]) else table.c[name].type) for name in names]
+    travel = [
+        sa.column(name, sa.Text() if _is_nested(table.c[name]) else table.c[name].type) for name in names
+    ]
     given = sa.func.unnest(*arrays).table_valued(*travel, name="sent").render_derived()
     return sa.select(*(_arrived(table.c[name], given.c[name]) for name in names)).subquery("given")
 
 
-def _is_json(column: sa.Column[Any]) -> bool:
-    return isinstance(column.type, JSONB)
+def _is_nested(column: sa.Column[Any]) -> bool:
+    return isinstance(column.type, JSONB | ARRAY)
 
 
 def _arrived(column: sa.Column[Any], given: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
-    return (sa.cast(given, JSONB) if _is_json(column) else given).label(column.name)
+    if not _is_nested(column):
+        return given.label(column.name)
+    document: sa.ColumnElement[Any] = sa.cast(given, JSONB)
+    if isinstance(column.type, ARRAY):
+        items = sa.func.jsonb_array_elements_text(document).column_valued("item")
+        document = sa.func.array(sa.select(items).scalar_subquery(), type_=column.type)
+    return document.label(column.name)
 
 
 def _array(column: sa.Column[Any], values: Sequence[Any]) -> sa.ColumnElement[Any]:
-    if _is_json(column):
+    if _is_nested(column):
         values = [None if value is None else json.dumps(value) for value in values]
-    kind = ARRAY(sa.Text() if _is_json(column) else column.type)
+    kind = ARRAY(sa.Text() if _is_nested(column) else column.type)
     return sa.cast(sa.bindparam(None, list(values), type_=kind), kind)

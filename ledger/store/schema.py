@@ -183,15 +183,22 @@ accounts = _table(
     side=sa.Text(),
     pool=sa.Text(),
     tags=ARRAY(sa.Text()),
-    status=sa.Text(),
     min_available_minor=sa.BigInteger(),
     max_balance_minor=sa.BigInteger(),
+    opened_at=TIME,
+)
+standings = _table(
+    "standings",
     debits_minor=sa.BigInteger(),
     credits_minor=sa.BigInteger(),
     held_minor=sa.BigInteger(),
     version=sa.BigInteger(),
     recorded_at=TIME,
-    opened_at=TIME,
+    min_available_minor=sa.BigInteger(),
+    max_balance_minor=sa.BigInteger(),
+    number=sa.Integer(),
+    side=sa.Text(),
+    status=sa.Text(),
 )
 transfers = _table(
     "transfers",

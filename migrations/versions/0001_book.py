@@ -14,7 +14,7 @@ down_revision = None
 
 # What the application may change in place: projections and states, never facts. None means every column.
 CHANGEABLE: dict[str, tuple[str, ...] | None] = {
-    "accounts": ("status", "tags", "debits_minor", "credits_minor", "held_minor", "version", "recorded_at"),
+    "standings": ("status", "debits_minor", "credits_minor", "held_minor", "version", "recorded_at"),
     "holds": ("amount_minor", "captured_minor", "released_minor", "is_open"),
     "periods": ("state",),
     "horizons": ("answered_until",),

@@ -251,7 +251,9 @@ def test_a_checkout_is_a_hold_a_capture_to_two_sellers_and_a_release_of_the_rest
     assert run.units == 60
     stage.check()
     assert one(stage.engine, "SELECT count(*) FROM holds WHERE NOT is_open AND captured_minor = 90") == 60
-    paid = "SELECT sum(credits_minor) FROM accounts WHERE code = 'seller_balance'"
+    paid = (
+        "SELECT sum(credits_minor) FROM accounts JOIN standings USING (number) WHERE code = 'seller_balance'"
+    )
     assert one(stage.engine, paid) == 60 * 90
     for kind in ("hold", "capture", "release"):
         assert one(stage.engine, "SELECT count(*) FROM transfers WHERE kind = :kind", kind=kind) == 60
@@ -285,9 +287,9 @@ def test_a_row_too_many_is_found(stage: Stage) -> None:
 @pytest.mark.parametrize(
     ("tampering", "words"),
     [
-        ("UPDATE accounts SET credits_minor = credits_minor + 1 WHERE number = {number}", "made or lost"),
-        ("UPDATE accounts SET version = version + 1 WHERE number = {number}", "versions"),
-        ("UPDATE accounts SET held_minor = held_minor + 1 WHERE number = {number}", "what the holds say"),
+        ("UPDATE standings SET credits_minor = credits_minor + 1 WHERE number = {number}", "made or lost"),
+        ("UPDATE standings SET version = version + 1 WHERE number = {number}", "versions"),
+        ("UPDATE standings SET held_minor = held_minor + 1 WHERE number = {number}", "what the holds say"),
         ("DELETE FROM legs WHERE credit_number = {number}", "made or lost"),
     ],
 )

@@ -64,12 +64,7 @@ def book_wallet(tx: Tx, programme_id: ProgrammeId) -> None:
         "class": "liability",
         "side": "credit",
         "pool": "e_money",
-        "status": "open",
-        "debits_minor": 0,
-        "credits_minor": 0,
-        "held_minor": 0,
-        "version": 0,
-        "recorded_at": tx.now,
+        "tags": [],
         "opened_at": tx.now,
     }
     insert_rows(tx, accounts, [row])

@@ -6,7 +6,10 @@ The number before each is its number in docs/INVARIANTS.md.
 import sqlalchemy as sa
 
 _BOOKED = """
-    WITH ours AS (SELECT * FROM accounts WHERE programme_id = ANY(:programmes)),
+    WITH ours AS (
+        SELECT accounts.*, status, debits_minor, credits_minor, held_minor, version, recorded_at
+        FROM accounts JOIN standings USING (number) WHERE programme_id = ANY(:programmes)
+    ),
     facts AS (SELECT * FROM transfers WHERE programme_id = ANY(:programmes)),
     booked AS (
         SELECT entries.*, ours.id AS account_id, ours.programme_id, ours.currency, ours.side,

@@ -77,7 +77,8 @@ class Shelf:
         self.calendars[programme_id] = before._replace(**until)
 
     def _keep(self, decision: Decision, changes: Changes) -> None:
-        for before, after in changes.accounts:
+        for running in changes.accounts:
+            before, after = running.account, running.account_after()
             assert self.accounts.get(before.id, before) == before, "a change is on top of what there is"
             self.accounts[after.id] = after
         for command, _ in decision.opened:

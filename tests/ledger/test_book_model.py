@@ -139,19 +139,19 @@ def test_the_invariants_are_seen_to_be_broken_when_they_are(database: Database) 
     running = "7 an entry's counters do not follow from its movements"
     last = "7 the last entry is not what the counters say"
     changes = {
-        f"UPDATE accounts SET version = version + 1 {on_ana}": {"4 versions have gaps"},
-        f"UPDATE accounts SET recorded_at = recorded_at + interval '1s' {on_ana}": {
+        f"UPDATE standings SET version = version + 1 {on_ana}": {"4 versions have gaps"},
+        f"UPDATE standings SET recorded_at = recorded_at + interval '1s' {on_ana}": {
             "4 an account was last seen at another time"
         },
-        f"UPDATE accounts SET credits_minor = credits_minor + 1 {on_ana}": {
+        f"UPDATE standings SET credits_minor = credits_minor + 1 {on_ana}": {
             "6 the counters do not sum to zero",
             last,
         },
-        f"UPDATE accounts SET held_minor = held_minor - 1 {on_ana}": {
+        f"UPDATE standings SET held_minor = held_minor - 1 {on_ana}": {
             "7 what is held is not what the holds say",
             last,
         },
-        f"UPDATE accounts SET status = 'frozen' {on_ana}": {"2 the status is not that of the last step"},
+        f"UPDATE standings SET status = 'frozen' {on_ana}": {"2 the status is not that of the last step"},
         f"UPDATE legs SET amount_minor = 8 {only_pay}": {running},
         f"UPDATE legs SET credit_number = {number(dollars)}, credit_version = 2 {only_pay}": {
             "1 a transfer does not balance",

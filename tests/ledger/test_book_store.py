@@ -31,16 +31,18 @@ from ledger.core.commands import (
 from ledger.core.errors import InvalidValue
 from ledger.core.ids import AccountId, ClearanceId
 from ledger.core.money import MINOR_MAX
+from ledger.core.running import Running
 from ledger.core.view import Recorded
-from ledger.store.accounts import lock_accounts, pack_accounts, save_accounts
+from ledger.store.accounts import lock_accounts, pack_accounts, read_accounts, save_accounts
+from ledger.store.identities import identities
 from ledger.store.postings import (
     insert_steps,
-    insert_transfers,
-    pack_transfers,
     read_holds,
     read_posted,
     writing_legs,
+    writing_transfers,
 )
+from ledger.store.schema import accounts
 from ledger.store.tx import Tx
 from tests.conftest import MONDAY_MORNING, Database, OpenTx, make_programme
 from tests.ledger.model import answer_of
@@ -145,6 +147,7 @@ def post_all(tx: Tx, groups: list[list[Command]]) -> None:
 def test_the_number_of_statements_does_not_grow_with_the_batch(open_tx: OpenTx, bank: Bank) -> None:
     with open_tx() as tx:
         bank.fund(tx, 10_000)
+        post_all(tx, mixed(bank, "the first", 1))  # the connection meets its accounts
 
     counts = {
         size: statements_of(open_tx, partial(post_all, groups=mixed(bank, f"of {size}", size)))
@@ -301,24 +304,29 @@ def test_no_update_can_overdraw_an_account_or_pass_its_cap(open_tx: OpenTx, bank
     with open_tx() as tx:
         capped = bank.account(tx, cap_minor=200)
         done(tx, bank.ask.post("fill", Leg(bank.safe, capped, 100)))
+        number = read_accounts(tx, [capped])[capped].account.number
 
     for change, constraint in (
-        ("debits_minor = 101", "accounts_min_available"),
-        ("held_minor = 101", "accounts_min_available"),
-        ("debits_minor = 51, held_minor = 50", "accounts_min_available"),
-        ("credits_minor = 201", "accounts_max_balance"),
-        ("held_minor = -1", "accounts_held_minor_check"),
+        ("debits_minor = 101", "standings_min_available"),
+        ("held_minor = 101", "standings_min_available"),
+        ("debits_minor = 51, held_minor = 50", "standings_min_available"),
+        ("credits_minor = 201", "standings_max_balance"),
+        ("held_minor = -1", "standings_held_minor_check"),
     ):
         with pytest.raises(sa.exc.IntegrityError, match=constraint), open_tx() as tx:
-            tx.run(sa.text(f"UPDATE accounts SET {change} WHERE id = '{capped.removeprefix('acct_')}'"))
+            tx.run(sa.text(f"UPDATE standings SET {change} WHERE number = {number}"))
 
 
-def test_the_columns_of_an_account_that_are_not_counters_cannot_be_updated(
-    open_tx: OpenTx, bank: Bank
-) -> None:
-    for column in ("min_available_minor", "max_balance_minor", "currency", "side", "programme_id"):
-        with pytest.raises(sa.exc.ProgrammingError, match="permission denied"), open_tx() as tx:
-            tx.run(sa.text(f"UPDATE accounts SET {column} = {column}"))
+@pytest.mark.parametrize(
+    ("table", "column"),
+    [
+        *(("accounts", column.name) for column in accounts.columns),
+        *(("standings", name) for name in ("number", "side", "min_available_minor", "max_balance_minor")),
+    ],
+)
+def test_what_an_account_is_and_may_have_cannot_be_updated(open_tx: OpenTx, table: str, column: str) -> None:
+    with pytest.raises(sa.exc.ProgrammingError, match="permission denied"), open_tx() as tx:
+        tx.run(sa.text(f"UPDATE {table} SET {column} = {column}"))
 
 
 def counters(account: Account) -> tuple[int, int, int]:
@@ -361,8 +369,12 @@ def insert_step(tx: Tx, bank: Bank, account_id: AccountId, movement: Movement, m
 
 
 def insert_transfer(tx: Tx, bank: Bank) -> None:
-    command = bank.ask.post("by hand", Leg(bank.safe, bank.ana, 5))
-    insert_transfers(tx, [pack_transfers([Recorded(command, MONDAY_MORNING)])])
+    write_transfer(tx, bank.ask.post("by hand", Leg(bank.safe, bank.ana, 5)))
+
+
+def write_transfer(tx: Tx, command: Command) -> None:
+    with writing_transfers(tx) as write_transfers:
+        write_transfers([Recorded(command, MONDAY_MORNING)])
 
 
 def test_a_leg_is_an_amount_between_two_accounts(open_tx: OpenTx, bank: Bank) -> None:
@@ -468,6 +480,43 @@ def test_a_step_is_an_amount_or_a_change_of_status(
     )
 
 
+def test_who_an_account_is_is_asked_once_by_a_connection(open_tx: OpenTx, bank: Bank) -> None:
+    with open_tx() as tx:
+        known = lock_accounts(tx, [bank.ana, bank.safe])
+        met = identities(tx)
+        assert met.numbers_of(tx, [bank.ana, bank.safe]) == {account.number for account in known.values()}
+        assert lock_accounts(tx, [bank.safe, bank.ana]) == known
+
+
+def test_an_account_whose_opening_was_taken_back_can_be_opened_again(open_tx: OpenTx, bank: Bank) -> None:
+    """The connection remembers the number that it had then, which is nobody's now."""
+    with open_tx() as tx:
+        account_id = AccountId(tx.new_id("acct"))
+    opening = bank.ask.open("open", account_id, subdivision=("again",))
+
+    def use(tx: Tx, name: str) -> None:
+        done(tx, opening)
+        done(tx, bank.ask.post(name, Leg(bank.safe, account_id, 5)))
+
+    def fail(tx: Tx) -> None:
+        use(tx, "lost")
+        raise LookupError
+
+    with pytest.raises(LookupError), open_tx() as tx:
+        fail(tx)
+    with open_tx() as tx:
+        use(tx, "kept")
+
+    with open_tx() as tx:
+        assert read_accounts(tx, [account_id])[account_id].account.credits_minor == 5
+
+
+def test_more_accounts_than_are_locked_at_once_are_locked_all(open_tx: OpenTx, bank: Bank) -> None:
+    with open_tx() as tx:
+        ids = {bank.account(tx) for _ in range(300)}
+        assert lock_accounts(tx, ids).keys() == ids
+
+
 def test_counters_are_saved_on_top_of_the_version_that_was_locked_and_of_no_other(
     open_tx: OpenTx, bank: Bank
 ) -> None:
@@ -477,9 +526,10 @@ def test_counters_are_saved_on_top_of_the_version_that_was_locked_and_of_no_othe
     with open_tx() as tx:
         bank.fund(tx, 10)
 
-    after = stale._replace(version=stale.version + 1, credits_minor=7)
+    running = Running(stale)
+    running.version, running.credits = stale.version + 1, 7
     with pytest.raises(RuntimeError, match="not as it was when it was locked"), open_tx() as tx:
-        save_accounts(tx, pack_accounts([(stale, after)]))
+        save_accounts(tx, pack_accounts([running]))
     with open_tx() as tx:
         assert lock_accounts(tx, [bank.ana])[bank.ana].credits_minor == 10
 
@@ -489,9 +539,8 @@ def test_a_transfer_is_reversed_once_by_the_database_too(open_tx: OpenTx, bank: 
         bank.fund(tx, 10)
         done(tx, bank.ask.reverse("undo", "fund"))
 
-    again = pack_transfers([Recorded(bank.ask.reverse("undo again", "fund"), MONDAY_MORNING)])
     with pytest.raises(sa.exc.IntegrityError, match="transfers_reversed_once"), open_tx() as tx:
-        insert_transfers(tx, [again])
+        write_transfer(tx, bank.ask.reverse("undo again", "fund"))
 
 
 def test_no_more_is_taken_of_a_hold_than_it_holds_by_the_database_too(open_tx: OpenTx, bank: Bank) -> None:
@@ -785,7 +834,9 @@ def test_the_application_reads_more_than_the_enclave_so_the_question_is_a_real_o
     database: Database,
 ) -> None:
     assert {"entries", "clients", "enclave_payouts"} <= readable_by(database, "tallystick_app")
-    assert {"legs", "account_steps", "transfers", "accounts"} <= writable_by(database, "tallystick_app")
+    assert {"legs", "account_steps", "transfers", "accounts", "standings"} <= writable_by(
+        database, "tallystick_app"
+    )
 
 
 def test_the_books_are_sound_after_a_batch_of_everything(open_tx: OpenTx, bank: Bank) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from ledger.core.account import Status
 from ledger.core.chart import Code
 from ledger.core.clearance import Cleared
 from ledger.core.commands import (
@@ -36,7 +37,8 @@ from ledger.core.commands import (
 from ledger.core.ids import AccountId, PartyId, ProgrammeId, TransferId, derived
 from ledger.core.orders import TransferOrder, order_text
 from ledger.flows.transfers import carry_out, recall
-from ledger.store.schema import accounts, clearances, transfers
+from ledger.store.accounts import read_accounts
+from ledger.store.schema import clearances, transfers
 from ledger.store.tx import Tx
 from tests.conftest import MONDAY_MORNING, OpenTx
 from tests.ledger.world import World, build_world, clear, fund, posted
@@ -163,9 +165,7 @@ def test_accounts_are_opened_and_frozen_under_clearances_too(open_tx: OpenTx, wo
 
         assert all(isinstance(result, Applied) for (result,) in results)
         assert {authority_of(tx, step) for step in steps} == redeemed(tx)
-        row = tx.row(sa.select(accounts.c.status).where(accounts.c.id == account_id))
-        assert row is not None
-        assert row["status"] == "closed"
+        assert read_accounts(tx, [account_id])[account_id].account.status is Status.CLOSED
 
 
 def test_another_programmes_account_is_unknown(open_tx: OpenTx, world: World) -> None:
