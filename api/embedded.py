@@ -23,7 +23,6 @@ ROLES = ("tallystick_owner", "tallystick_app", "tallystick_enclave", "tallystick
 _SETTINGS = {
     "listen_addresses": "'127.0.0.1'",
     "unix_socket_directories": "''",
-    "shared_buffers": "'256MB'",
     "max_wal_size": "'4GB'",
     "max_connections": "100",
     "timezone": "'UTC'",
@@ -137,6 +136,7 @@ class EmbeddedPostgres:
         first.unlink()
         with (self.data / "postgresql.conf").open("a") as conf:
             conf.writelines(f"{name} = {value}\n" for name, value in _SETTINGS.items())
+            conf.write(f"shared_buffers = '{_buffers_mb()}MB'\n")
 
     def _set_passwords(self) -> None:
         words = dict(line.strip().split(":")[3:5] for line in self._passfile.read_text().splitlines())
@@ -166,6 +166,12 @@ class EmbeddedPostgres:
             server_log = self.data / "server.log"
             words = output.read_text() + (server_log.read_text()[-2000:] if server_log.exists() else "")
             raise EmbeddedPostgresFailed(f"{program} failed:\n{words}")
+
+
+def _buffers_mb() -> int:
+    """An eighth of the machine's memory, within reason. The server takes it only as it fills."""
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return min(max(memory // 8 // 2**20, 128), 2048)
 
 
 def binaries() -> Path:
