@@ -7,8 +7,11 @@ the process has ever imported.
 
 import gc
 
-YOUNG_MAX = 100_000
-"""How many more values than are gone before the youngest are looked through; Python's own figure is 700."""
+YOUNG_MAX = 400_000
+"""How many more values than are gone before the youngest are looked through: more than a full batch has at once.
+
+Python's own figure is 700.
+"""
 
 
 def calm_collector() -> None:
