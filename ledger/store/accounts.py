@@ -18,6 +18,9 @@ from ledger.store.rows import insert_rows
 from ledger.store.schema import accounts, programmes, standings
 from ledger.store.tx import Tx
 
+MET_AT_FIRST: Final = 256
+"""How many accounts of a batch are locked before the others: enough for two that have most accounts in common."""
+
 _NUMBERS_HELD = """
     SELECT accounts.number FROM holds JOIN accounts ON accounts.id = holds.account_id WHERE transfer_id = ANY(%s)
 """
@@ -74,12 +77,9 @@ def _lock(tx: Tx, numbers: Collection[int]) -> list[tuple[Any, ...]]:
     Who has waited sees the others as they are by then. In one statement he would have to look at each of them anew.
     """
     ordered = sorted(numbers)
-    first, others = ordered[:_FIRST], ordered[_FIRST:]
+    first, others = ordered[:MET_AT_FIRST], ordered[MET_AT_FIRST:]
     rows = tx.fetch(_LOCK, integers(first)) if first else []
     return rows + tx.fetch(_LOCK, integers(others)) if others else rows
-
-
-_FIRST: Final = 256
 
 
 # A named tuple's own constructor is a Python function: going past it is worth it on every account of every batch.

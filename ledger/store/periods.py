@@ -22,17 +22,10 @@ from ledger.store.rows import Page, insert_rows, page_of, update_rows
 from ledger.store.schema import horizons, periods
 from ledger.store.tx import Tx
 
-_LOCK_SHARED = "SELECT count(pg_advisory_xact_lock_shared(key)) FROM unnest(%s) AS key"
-_LOCK = "SELECT count(pg_advisory_xact_lock(key)) FROM unnest(%s) AS key"
-_CALENDARS = """
-    SELECT uuid_send(programme.id),
-        (SELECT max(ends_at) FROM periods
-            WHERE programme_id = programme.id AND state = 'soft_closed') AS soft_closed_until,
-        (SELECT max(ends_at) FROM periods
-            WHERE programme_id = programme.id AND state IN ('closed', 'sealed')) AS closed_until,
-        (SELECT answered_until FROM horizons WHERE programme_id = programme.id) AS answered_until
-    FROM unnest(%s) AS programme (id)
+_SHARE = """
+    SELECT uuid_send(programme_id), soft_closed_until, closed_until, answered_until FROM share_calendars(%s, %s)
 """
+_LOCK = "SELECT count(pg_advisory_xact_lock(key)) FROM unnest(%s) AS key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +38,15 @@ class PeriodRecord:
 
 
 def share_calendars(tx: Tx, programme_ids: Collection[ProgrammeId]) -> dict[ProgrammeId, Calendar]:
-    """How far the past of each programme is settled, which stays so until the transaction ends.
-
-    The calendars are read by a second statement: the first one's snapshot is older than the locks it waited for.
-    """
+    """How far the past of each programme is settled, which stays so until the transaction ends."""
     if not programme_ids:
         return {}
     wanted = set(programme_ids)
-    tx.fetch(_LOCK_SHARED, bigints(_lock_keys(wanted)))
     return {
         ProgrammeId(f"prg_{raw_id.hex()}"): Calendar(soft_closed_until, closed_until, answered_until)
-        for raw_id, soft_closed_until, closed_until, answered_until in tx.fetch(_CALENDARS, uuids(wanted))
+        for raw_id, soft_closed_until, closed_until, answered_until in tx.fetch(
+            _SHARE, bigints(_lock_keys(wanted)), uuids(wanted)
+        )
     }
 
 

@@ -164,20 +164,20 @@ def writing_legs(tx: Tx) -> Iterator[Callable[[Sequence[LegRecord]], None]]:
 
 def _pack_legs(legs: Sequence[LegRecord]) -> bytes:
     packed = []
-    effective_at = recorded_at = None
-    effective_us = recorded_us = 0
-    for leg in legs:
-        if leg.effective_at is not effective_at:
-            effective_at, effective_us = leg.effective_at, microseconds(leg.effective_at)
-        if leg.recorded_at is not recorded_at:
-            recorded_at, recorded_us = leg.recorded_at, microseconds(leg.recorded_at)
+    counted = _Counted()
+    for (
+        transfer_id, number, debit, credit, amount_minor, debit_version, credit_version,
+        debit_debits, debit_credits, debit_held, credit_debits, credit_credits, credit_held,
+        effective_at, recorded_at,
+    ) in legs:  # fmt: skip
+        effective_us, recorded_us = counted.times(effective_at, recorded_at)
         packed.append(
             _LEG(
-                15, 8, leg.amount_minor, 8, leg.debit_version, 8, leg.credit_version,
-                8, leg.debit_debits_minor, 8, leg.debit_credits_minor, 8, leg.debit_held_minor,
-                8, leg.credit_debits_minor, 8, leg.credit_credits_minor, 8, leg.credit_held_minor,
-                8, effective_us, 8, recorded_us, 16, bytes.fromhex(leg.transfer_id[4:]),
-                4, leg.debit.number, 4, leg.credit.number, 2, leg.leg,
+                15, 8, amount_minor, 8, debit_version, 8, credit_version,
+                8, debit_debits, 8, debit_credits, 8, debit_held,
+                8, credit_debits, 8, credit_credits, 8, credit_held,
+                8, effective_us, 8, recorded_us, 16, bytes.fromhex(transfer_id[4:]),
+                4, debit.number, 4, credit.number, 2, number,
             )
         )  # fmt: skip
     return b"".join(packed)
@@ -187,16 +187,42 @@ def insert_steps(tx: Tx, steps: Sequence[StepRecord]) -> None:
     """Writes what happened to accounts alone. A version that is taken is a key violation."""
     if steps:
         with tx.copy_in(_COPY_STEPS) as write:
-            write(b"".join(map(_packed_step, steps)))
+            write(_pack_steps(steps))
 
 
-def _packed_step(step: StepRecord) -> bytes:
-    return _STEP(
-        10, 8, step.version, 8, step.amount_minor,
-        8, step.debits_after_minor, 8, step.credits_after_minor, 8, step.held_after_minor,
-        8, microseconds(step.effective_at), 8, microseconds(step.recorded_at),
-        16, id_bytes(step.transfer_id), 4, step.account.number,
-    ) + text_field(step.movement.value)  # fmt: skip
+def _pack_steps(steps: Sequence[StepRecord]) -> bytes:
+    packed = []
+    counted = _Counted()
+    for step in steps:
+        effective_us, recorded_us = counted.times(step.effective_at, step.recorded_at)
+        packed.append(
+            _STEP(
+                10, 8, step.version, 8, step.amount_minor,
+                8, step.debits_after_minor, 8, step.credits_after_minor, 8, step.held_after_minor,
+                8, effective_us, 8, recorded_us, 16, bytes.fromhex(step.transfer_id[4:]), 4, step.account.number,
+            )
+            + _MOVEMENTS[step.movement]
+        )  # fmt: skip
+    return b"".join(packed)
+
+
+_MOVEMENTS = {movement: text_field(movement.value) for movement in Movement}
+
+
+class _Counted:
+    """Two instants as the database counts them; neighbours mostly have the same."""
+
+    def __init__(self) -> None:
+        self._effective_at: datetime | None = None
+        self._recorded_at: datetime | None = None
+        self._effective_us = self._recorded_us = 0
+
+    def times(self, effective_at: datetime, recorded_at: datetime) -> tuple[int, int]:
+        if effective_at is not self._effective_at:
+            self._effective_at, self._effective_us = effective_at, microseconds(effective_at)
+        if recorded_at is not self._recorded_at:
+            self._recorded_at, self._recorded_us = recorded_at, microseconds(recorded_at)
+        return self._effective_us, self._recorded_us
 
 
 @contextmanager

@@ -154,6 +154,20 @@ CREATE TABLE horizons (
     answered_until timestamptz NOT NULL
 );
 
+-- How far the past of these programmes is settled, under locks that keep it so. Every statement of a function sees what
+-- was committed before it began: the second one sees all that the locks had to wait for.
+CREATE FUNCTION share_calendars(keys bigint[], programme_ids uuid[]) RETURNS TABLE (
+    programme_id uuid, soft_closed_until timestamptz, closed_until timestamptz, answered_until timestamptz
+) LANGUAGE plpgsql VOLATILE ROWS 1 AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(key) FROM unnest(keys) AS key;
+    RETURN QUERY SELECT asked.id,
+        (SELECT max(ends_at) FROM periods WHERE periods.programme_id = asked.id AND state = 'soft_closed'),
+        (SELECT max(ends_at) FROM periods WHERE periods.programme_id = asked.id AND state IN ('closed', 'sealed')),
+        (SELECT horizons.answered_until FROM horizons WHERE horizons.programme_id = asked.id)
+    FROM unnest(programme_ids) AS asked (id);
+END $$;
+
 -- Who an account is: said when it is opened, and a fact from then on.
 CREATE TABLE accounts (
     id uuid PRIMARY KEY,
