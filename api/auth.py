@@ -10,7 +10,6 @@ import hashlib
 import hmac
 import secrets
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -147,14 +146,16 @@ class Doorkeeper:
         return self._keys
 
 
-def needs(*scopes: Scope) -> Callable[[Request], Awaitable[Caller]]:
-    """The dependency of an endpoint that opens to each of these scopes."""
+class Needs:
+    """The dependency of an endpoint that opens to each of these scopes. Asked before the body is read."""
 
-    async def checked(request: Request) -> Caller:
+    def __init__(self, *scopes: Scope) -> None:
+        self._scopes = scopes
+
+    async def __call__(self, request: Request) -> Caller:
+        """The caller. Raises: Problem, as `Doorkeeper.check`."""
         keeper: Doorkeeper = request.app.state.doorkeeper
-        return keeper.check(request.headers.get("authorization"), *scopes)
-
-    return checked
+        return keeper.check(request.headers.get("authorization"), *self._scopes)
 
 
 def basic_credentials(authorization: str | None) -> tuple[str, str] | None:

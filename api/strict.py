@@ -1,4 +1,5 @@
-"""How bodies are read: JSON that is JSON (RFC 8259, no member twice), and never more of it than a request can be.
+"""How bodies are read: JSON that is JSON (RFC 8259, no member twice), never more of it than a request can be, and
+nobody's before it is known that he may send one.
 
 Every router is made with `StrictRoute`: FastAPI asks a router for its route class when a route is declared, so
 setting the class later would change nothing.
@@ -13,6 +14,7 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from api.auth import Needs
 from api.problems import Problem
 
 BODY_BYTES_MAX = 32 * 1024 * 1024
@@ -43,8 +45,11 @@ class StrictRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]  # a coroutine is an awaitable
         """FastAPI's own handler, over a strict request."""
         handler = super().get_route_handler()
+        guards = [item.call for item in self.dependant.dependencies if isinstance(item.call, Needs)]
 
         async def strict(request: Request) -> Response:
+            for guard in guards:  # nobody's body is read who may not send it
+                await guard(request)
             try:
                 return await handler(StrictRequest(request.scope, request.receive))
             except HTTPException as error:

@@ -38,9 +38,8 @@ def _printable(text: str) -> str:
 
 def _one_batch(groups: object) -> object:
     """Looked at before anything inside is: what is no batch is not read to its end."""
-    if (
-        isinstance(groups, list)
-        and sum(len(group) for group in groups if isinstance(group, list)) > BATCH_MAX
+    if isinstance(groups, list) and (
+        len(groups) > BATCH_MAX or sum(len(group) for group in groups if isinstance(group, list)) > BATCH_MAX
     ):
         raise PydanticCustomError("too_long", "hold more commands together than a batch may: 8192")
     return groups

@@ -3,6 +3,7 @@
 May not commit, call a network or look at a clock: the transaction brings its own `now`.
 """
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from itertools import chain
@@ -55,6 +56,7 @@ from ledger.store.units import unit_codes
 Group = Sequence[Command]
 PIECE = 128
 """How many groups are decided before the first of them goes to the server."""
+_IS_ID = re.compile("xfr_[0-9a-f]{32}").fullmatch
 
 
 def post(
@@ -70,7 +72,7 @@ def post(
     commands = list(chain.from_iterable(groups))
     if len(commands) > BATCH_MAX:
         raise InvalidValue(f"A batch holds at most {BATCH_MAX} commands.", field="groups")
-    if not all(command.id.startswith("xfr_") for command in commands):
+    if not all(_IS_ID(command.id) for command in commands):
         raise InvalidValue("The id of a command is an id of the kind xfr_.", field="id")
     if not commands:
         return tuple(() for _ in groups)
@@ -93,6 +95,15 @@ def post_once(
     return results
 
 
+def recall(tx: Tx, groups: Sequence[Group]) -> tuple[tuple[Result, ...], ...]:
+    """The answers to commands whose ids all stand in the book: as they were, or id_reused. Locks nothing.
+
+    A command whose id does not stand is refused as if its accounts were not there: it is for `post`.
+    """
+    known = known_transfers(tx, {command.id for command in chain.from_iterable(groups)})
+    return tuple(Deciding(Book(accounts={}, known=known), tx.now).decide(groups).results)
+
+
 def _read(tx: Tx, commands: Sequence[Command], openings: Sequence[Open]) -> Book:
     """Locks every account that the batch may touch, and only then reads what the locks protect."""
     programme_ids = {command.programme_id for command in commands}
@@ -103,16 +114,18 @@ def _read(tx: Tx, commands: Sequence[Command], openings: Sequence[Open]) -> Book
     named = {*_named_accounts(commands), *_moved_accounts(posted.values())}
     locked = lock_accounts(tx, named, held_by=hold_ids)
     holds = read_holds(tx, hold_ids)
+    known = known_transfers(tx, {command.id for command in commands})
+    new = [command.account_id for command in openings if command.id not in known]
     return Book(
         accounts=locked,
         # What came into being while we waited for the locks stays unknown: its accounts are not locked.
         holds={hold_id: hold for hold_id, hold in holds.items() if hold.account_id in locked},
         posted=read_posted(tx, posted.keys()),
-        known=known_transfers(tx, {command.id for command in commands}),
+        known=known,
         calendars=calendars,
         places=taken_places(tx, openings),
         units=unit_codes(tx, programme_ids) if openings else {},
-        numbers=draw_numbers(tx, [command.account_id for command in openings]),
+        numbers=draw_numbers(tx, [account_id for account_id in new if account_id not in locked]),
     )
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request
 
 from api import desk, present
-from api.auth import Caller, Scope, needs
+from api.auth import Caller, Needs, Scope
 from api.bodies import Moment, PartyRef
 from api.parts import Parts
 from api.past import read_as_of_now, read_past
@@ -22,7 +22,7 @@ from ledger.store.rows import Page
 from ledger.store.tx import Tx
 
 router = APIRouter(prefix="/v1", tags=["ledger"], route_class=StrictRoute)
-Reader = Depends(needs(Scope.LEDGER_READ))
+Reader = Depends(Needs(Scope.LEDGER_READ))
 AccountPage = Depends(desk.page("acct"))
 TransferPage = Depends(desk.page("xfr"))
 VERSION_MAX = 2**63 - 1

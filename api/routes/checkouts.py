@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from api import desk, present
-from api.auth import Caller, Scope, needs
+from api.auth import Caller, Needs, Scope
 from api.bodies import AuthenticationBody, CaptureBody, CheckoutBody, RefundBody
 from api.problems import not_found
 from api.strict import StrictRoute
@@ -15,7 +15,7 @@ from ledger.store.checkouts import read_checkouts
 from ledger.store.tx import Tx
 
 router = APIRouter(prefix="/v1/checkouts", tags=["checkouts"], route_class=StrictRoute)
-Payments = Depends(needs(Scope.PAYMENTS))
+Payments = Depends(Needs(Scope.PAYMENTS))
 
 
 @router.post("", status_code=201)

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request
 
 from api import desk
-from api.auth import Caller, Scope, needs
+from api.auth import Caller, Needs, Scope
 from api.problems import not_found
 from api.strict import StrictRoute
 from ledger.core.ids import TransferId, is_id
@@ -20,7 +20,7 @@ from ledger.store.evidence import Checkpoint
 SIZE_MAX = 2**53 - 1  # what every reader of JSON can count to
 
 router = APIRouter(prefix="/v1/log", tags=["log"], route_class=StrictRoute)
-Reports = Depends(needs(Scope.REPORTS))
+Reports = Depends(Needs(Scope.REPORTS))
 LatestSize = Annotated[
     int | None, Query(ge=0, le=SIZE_MAX, description="the size of a checkpoint; without it, the latest")
 ]

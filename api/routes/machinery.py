@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from api import desk, present
-from api.auth import Caller, Doorkeeper, Scope, basic_credentials, needs
+from api.auth import Caller, Doorkeeper, Needs, Scope, basic_credentials
 from api.bodies import TestClockBody
 from api.parts import Parts
 from api.problems import Problem
@@ -18,7 +18,7 @@ from ledger.store.programmes import all_programmes
 from partners.contract import BadSignature, Unreadable
 
 router = APIRouter(tags=["machinery"], route_class=StrictRoute)
-Operator = Depends(needs(Scope.OPERATE))
+Operator = Depends(Needs(Scope.OPERATE))
 WEBHOOK_BYTES_MAX = 256 * 1024
 
 

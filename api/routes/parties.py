@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from api import desk, present
-from api.auth import Caller, Scope, needs
+from api.auth import Caller, Needs, Scope
 from api.bodies import AuthenticatorBody, PartyBody, SanctionsListBody
 from api.handlers.parties import enrol, load_lists
 from api.strict import StrictRoute
@@ -17,8 +17,8 @@ from ledger.store.rows import Page
 from ledger.store.tx import Tx
 
 router = APIRouter(prefix="/v1", tags=["parties"], route_class=StrictRoute)
-Payments = Depends(needs(Scope.PAYMENTS))
-Compliance = Depends(needs(Scope.COMPLIANCE))
+Payments = Depends(Needs(Scope.PAYMENTS))
+Compliance = Depends(Needs(Scope.COMPLIANCE))
 PartyPage = Depends(desk.page("pty"))
 CasePage = Depends(desk.page("case"))
 

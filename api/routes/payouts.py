@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from api import desk, present
-from api.auth import Caller, Scope, needs
+from api.auth import Caller, Needs, Scope
 from api.bodies import PayoutBody, SweepBody
 from api.problems import not_found
 from api.strict import StrictRoute
@@ -18,7 +18,7 @@ from ledger.store.rows import Page
 from ledger.store.tx import Tx
 
 router = APIRouter(prefix="/v1", tags=["payouts"], route_class=StrictRoute)
-Payments = Depends(needs(Scope.PAYMENTS))
+Payments = Depends(Needs(Scope.PAYMENTS))
 PayoutPage = Depends(desk.page("pay"))
 
 

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
 from api import desk, present
-from api.auth import Caller, Scope, needs
+from api.auth import Caller, Needs, Scope
 from api.bodies import PeriodBody, PeriodTransitionBody, UnitBody
 from api.handlers.periods import change_periods, make_periods, make_units
 from api.problems import not_found
@@ -17,9 +17,9 @@ from ledger.store.rows import Page
 from ledger.store.units import units_page
 
 router = APIRouter(prefix="/v1", tags=["periods"], route_class=StrictRoute)
-Reader = Depends(needs(Scope.LEDGER_READ))
-PeriodsWriter = Depends(needs(Scope.PERIODS_WRITE))
-UnitsWriter = Depends(needs(Scope.UNITS_WRITE))
+Reader = Depends(Needs(Scope.LEDGER_READ))
+PeriodsWriter = Depends(Needs(Scope.PERIODS_WRITE))
+UnitsWriter = Depends(Needs(Scope.UNITS_WRITE))
 PeriodPage = Depends(desk.page("prd"))
 
 

@@ -4,7 +4,7 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from api import desk
-from api.auth import Caller, Scope, needs
+from api.auth import Caller, Needs, Scope
 from api.bodies import ClientBody, ProgrammeBody
 from api.handlers.programmes import found_programmes, make_clients
 from api.parts import Parts
@@ -12,7 +12,7 @@ from api.problems import Problem, in_field
 from api.strict import StrictRoute
 
 router = APIRouter(prefix="/v1/programmes", tags=["programmes"], route_class=StrictRoute)
-Operator = Depends(needs(Scope.OPERATE))
+Operator = Depends(Needs(Scope.OPERATE))
 
 
 @router.post("", status_code=201)

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
 from api import desk, present
-from api.auth import Caller, Scope, needs
+from api.auth import Caller, Needs, Scope
 from api.bodies import Moment, StatementRequestBody
 from api.handlers.exports import request_exports, request_statements, run_reconciliations
 from api.parts import Parts
@@ -25,8 +25,8 @@ from ledger.store.statements import read_statement_request
 from ledger.store.tx import Tx
 
 router = APIRouter(prefix="/v1", tags=["reports"], route_class=StrictRoute)
-Reports = Depends(needs(Scope.REPORTS))
-Reader = Depends(needs(Scope.REPORTS, Scope.LEDGER_READ))
+Reports = Depends(Needs(Scope.REPORTS))
+Reader = Depends(Needs(Scope.REPORTS, Scope.LEDGER_READ))
 
 
 @router.post("/statement-requests", status_code=202)

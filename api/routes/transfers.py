@@ -6,13 +6,13 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from api import desk
-from api.auth import Caller, Scope, needs
+from api.auth import Caller, Needs, Scope
 from api.problems import Problem
 from api.strict import StrictRoute
 from api.transfer_bodies import AnyCommandBody, BatchBody, TransferBody
 
 router = APIRouter(prefix="/v1/transfers", tags=["transfers"], route_class=StrictRoute)
-Transfers = Depends(needs(Scope.TRANSFERS_WRITE))
+Transfers = Depends(Needs(Scope.TRANSFERS_WRITE))
 
 
 @router.post("", status_code=201)

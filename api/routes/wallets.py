@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
 from api import desk, present
-from api.auth import Caller, Scope, needs
+from api.auth import Caller, Needs, Scope
 from api.bodies import Moment, VirtualIbanBody
 from api.handlers.wallets import request_ibans
 from api.parts import Parts
@@ -21,8 +21,8 @@ from ledger.store.rows import Page
 from ledger.store.tx import Tx
 
 router = APIRouter(prefix="/v1", tags=["wallets"], route_class=StrictRoute)
-Payments = Depends(needs(Scope.PAYMENTS))
-Reader = Depends(needs(Scope.PAYMENTS, Scope.LEDGER_READ))
+Payments = Depends(Needs(Scope.PAYMENTS))
+Reader = Depends(Needs(Scope.PAYMENTS, Scope.LEDGER_READ))
 DepositPage = Depends(desk.page("dep"))
 VERSION_MAX = 2**63 - 1
 

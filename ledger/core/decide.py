@@ -348,7 +348,7 @@ def _undone(command: Reverse, original: Posted) -> list[Leg]:
         return list(original.legs)
     left = {number: leg.amount_minor for number, leg in enumerate(original.legs, start=1)}
     for part in command.parts:
-        if part.leg not in left:
+        if type(part.leg) is not int or part.leg not in left:
             raise Stop(Refusal.LEG_UNKNOWN, f"{original.id} has no leg {part.leg}")
     for part in command.parts:
         left[part.leg] -= part.amount_minor

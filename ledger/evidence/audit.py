@@ -15,7 +15,7 @@ from itertools import groupby
 from typing import Any, Final, Protocol, TypeVar
 
 from ledger.core.ids import ProgrammeId
-from ledger.evidence.audit_accounts import check_account, ownerless
+from ledger.evidence.audit_accounts import again, check_account, ownerless
 from ledger.evidence.audit_log import CheckNote, Log
 from ledger.evidence.audit_transfers import (
     Rewriters,
@@ -125,7 +125,11 @@ class _Auditor:
     def check_accounts(self) -> None:
         """Every account, done again from its entries and held against its row."""
         groups = _Groups(self._read("entries", entries_by_account))
+        last: int | None = None
         for account in self._read("accounts", accounts_by_number):
+            if account.number == last:
+                self._note([again(account)])
+            last = account.number
             self._note(ownerless(groups.before(account.number)))
             self._note(check_account(account, groups.of(account.number)))
         self._note(ownerless(groups.before(None)))

@@ -25,6 +25,14 @@ def ownerless(entries: Iterable[EntryRow]) -> Iterator[Discrepancy]:
             yield in_step(f"number {row.number}", row.entry.version, detail)
 
 
+def again(account: AccountRow) -> Discrepancy:
+    """A number that comes twice: two accounts have it, or two standings."""
+    key = f"number {account.number}" if account.fact is None else account.fact.id
+    return Discrepancy(
+        "accounts", key, f"the number {account.number} stands more than once, here or in standings"
+    )
+
+
 def check_account(account: AccountRow, entries: Iterable[EntryRow]) -> Iterator[Discrepancy]:
     """An account, done again from all its entries and held against its row and where it is said to stand."""
     if account.fact is None:

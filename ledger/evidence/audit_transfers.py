@@ -154,6 +154,8 @@ def check_hold(hold_id: str, steps: list[HoldStepRow], rows: list[HoldRow]) -> I
     if not steps:
         yield Discrepancy("holds", hold_id, "nothing was ever held under it")
         return
+    if len(rows) > 1:
+        yield Discrepancy("holds", hold_id, f"stands {len(rows)} times")
     row = rows[0]
     pairs = (
         ("programme_id", row.programme_id, made.programme_id),

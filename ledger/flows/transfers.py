@@ -7,11 +7,10 @@ caller's, so the same command again is no second one, whatever has become of its
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from itertools import chain
 
 from ledger import book
 from ledger.core.clearance import Cleared
-from ledger.core.commands import Applied, Authority, Command, Refusal, Refused, Result
+from ledger.core.commands import Authority, Command, Refusal, Refused, Result
 from ledger.core.ids import TransferId
 from ledger.core.orders import TransferOrder
 from ledger.store.known import known_transfers
@@ -28,13 +27,15 @@ def carry_out(tx: Tx, cleared: Sequence[Cleared[TransferOrder]]) -> tuple[Result
 
     Raises: InvalidValue when the orders hold more than 8,192 commands together; ClearanceSpent.
     """
-    groups = [_commands(tx, item) for item in cleared]
-    clearances = [item.clearance for item in cleared]
+    orders, clearances = [item.order for item in cleared], [item.clearance for item in cleared]
+    dates = _first_dates(tx, orders)
+    groups = [_dated(item.order, _commands(tx, item), dates) for item in cleared]
     results = list(book.post(tx, groups, clearances))
-    overtaken = [place for place, item in enumerate(cleared) if _dated_otherwise(item.order, results[place])]
+    # Somebody else carried out a command of these between our look and our locks, and dated it.
+    overtaken = [place for place, order in enumerate(orders) if _dated_otherwise(order, results[place])]
     if overtaken:
-        dates = _first_dates(tx, [cleared[place].order for place in overtaken])
-        again = [_dated(cleared[place].order, groups[place], dates) for place in overtaken]
+        dates = _first_dates(tx, [orders[place] for place in overtaken])
+        again = [_dated(orders[place], groups[place], dates) for place in overtaken]
         for place, answer in zip(overtaken, book.post(tx, again, clearances), strict=True):
             results[place] = answer
     return tuple(results)
@@ -43,16 +44,15 @@ def carry_out(tx: Tx, cleared: Sequence[Cleared[TransferOrder]]) -> tuple[Result
 def recall(tx: Tx, orders: Sequence[TransferOrder]) -> tuple[Results | None, ...]:
     """The answers of orders whose ids all stand in the book already; None for those of which something is still to do.
 
-    They need no clearance, because nothing can come of them: each command is found as it is, or is another one under a
-    used id.
+    They need no clearance and no lock, because nothing can come of them: each command is found as it is, or is another
+    one under a used id.
     """
     dates = _first_dates(tx, orders)
     standing = [
         place for place, order in enumerate(orders) if all(command.id in dates for command in order.commands)
     ]
     groups = [_dated(orders[place], orders[place].commands, dates) for place in standing]
-    answers = dict(zip(standing, book.post(tx, groups), strict=True))
-    assert not any(isinstance(answer, Applied) for answer in chain.from_iterable(answers.values()))
+    answers = dict(zip(standing, book.recall(tx, groups), strict=True))
     return tuple(answers.get(place) for place in range(len(orders)))
 
 

@@ -61,12 +61,12 @@ class Identities:
         for number in numbers:
             identity = self._met.pop(number, None)
             if identity is not None:
-                del self._numbers[identity.id]
+                self._numbers.pop(identity.id, None)
+
+    def __len__(self) -> int:
+        return len(self._met)
 
     def _meet(self, rows: Iterable[tuple[Any, ...]]) -> None:
-        if len(self._met) > REMEMBERED_MAX:
-            self._met.clear()
-            self._numbers.clear()
         for raw_id, number, raw_programme, currency, side in rows:
             programme_id = self._programmes.setdefault(
                 raw_programme, ProgrammeId(f"prg_{raw_programme.hex()}")
@@ -78,7 +78,17 @@ class Identities:
             self._numbers[identity.id] = number
 
 
-def identities(tx: Tx) -> Identities:
-    """What the transaction's connection remembers. It is gone with the connection, as its database may be."""
-    remembered: Identities = tx.connection.info.setdefault("tallystick.identities", Identities())
+def identities(tx: Tx, *, most: int = REMEMBERED_MAX) -> Identities:
+    """What the transaction's connection remembers. It is gone with the connection, as its database may be.
+
+    A connection that has met more accounts than `most` begins anew: here, and never in the middle of a batch, which
+    needs all that it has met.
+    """
+    info = tx.connection.info
+    remembered = info.get(_REMEMBERED)
+    if not isinstance(remembered, Identities) or len(remembered) > most:
+        remembered = info[_REMEMBERED] = Identities()
     return remembered
+
+
+_REMEMBERED: Final = "tallystick.identities"

@@ -41,6 +41,8 @@ CHANGEABLE: dict[str, tuple[str, ...] | None] = {
     "idempotency_keys": ("status", "body"),
     "test_clock": None,
 }
+# What the server writes down by itself: the transaction that wrote a transfer decides when it is sealed.
+SERVERS_OWN = {"transfers": "xid"}
 ROLES = ("tallystick_app", "tallystick_enclave", "tallystick_auditor")
 
 
@@ -57,6 +59,11 @@ def upgrade() -> None:
     run("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
     run("GRANT USAGE ON SCHEMA public TO tallystick_app, tallystick_enclave, tallystick_auditor")
     run("GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA public TO tallystick_app")
+    for table, own in SERVERS_OWN.items():
+        described = f"SELECT attname FROM pg_attribute WHERE attrelid = '{table}'::regclass AND attnum > 0"
+        others = ", ".join(name for (name,) in run(described) if name != own)
+        run(f"REVOKE INSERT ON {table} FROM tallystick_app")
+        run(f"GRANT INSERT ({others}) ON {table} TO tallystick_app")
     run("GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO tallystick_app")
     run("GRANT DELETE ON idempotency_keys TO tallystick_app")
     for table, columns in CHANGEABLE.items():

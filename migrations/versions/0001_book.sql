@@ -638,7 +638,8 @@ CREATE FUNCTION refuse_late() RETURNS trigger LANGUAGE plpgsql
     SET join_collapse_limit = 1 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 BEGIN
     IF EXISTS (SELECT FROM added JOIN transfers ON transfers.id = added.transfer_id) THEN
-        RAISE EXCEPTION 'a transfer takes no movements once it stands' USING ERRCODE = 'check_violation';
+        -- Two who use one id at once: who comes second finds the first when he tries again.
+        RAISE EXCEPTION 'a transfer takes no movements once it stands' USING ERRCODE = 'unique_violation';
     END IF;
     RETURN NULL;
 END $$;
@@ -663,6 +664,16 @@ CREATE TRIGGER legs_come_first AFTER INSERT ON legs REFERENCING NEW TABLE AS add
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_late();
 CREATE TRIGGER account_steps_come_first AFTER INSERT ON account_steps REFERENCING NEW TABLE AS added
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_late();
+
+-- What was said about the past stays true: a horizon only rises, and what is sealed is sealed for good.
+CREATE FUNCTION refuse_unsettling() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'the past of % is settled', OLD.programme_id USING ERRCODE = 'restrict_violation';
+END $$;
+CREATE TRIGGER horizons_only_rise BEFORE UPDATE ON horizons
+    FOR EACH ROW WHEN (NEW.answered_until < OLD.answered_until) EXECUTE FUNCTION refuse_unsettling();
+CREATE TRIGGER periods_stay_sealed BEFORE UPDATE ON periods
+    FOR EACH ROW WHEN (OLD.state = 'sealed' AND NEW.state <> 'sealed') EXECUTE FUNCTION refuse_unsettling();
 
 -- What was sent, and what became of it, is said once.
 CREATE FUNCTION refuse_second_word() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -214,6 +214,12 @@ def test_token_that_is_not_ours_opens_nothing(installation: Installation, shop: 
         assert 'error="invalid_token"' in answer.headers["www-authenticate"]
 
 
+def test_body_of_somebody_unknown_is_not_read(installation: Installation) -> None:
+    answer = installation.http.post("/v1/transfers/batch", content=b'{"groups": [[')
+
+    refused(answer, 401, "token_missing")
+
+
 @pytest.mark.parametrize("authorization", [None, "", "Bearer", "Bearer ", "Basic YTpi", "Token x", "bearer"])
 def test_request_without_a_token_is_refused(
     installation: Installation, shop: Shop, authorization: str | None

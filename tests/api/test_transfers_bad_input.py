@@ -418,6 +418,10 @@ def test_batch_of_one_command_too_many_is_refused(till: Till, groups: int) -> No
     refuse_batch(till, {"groups": [[command] * size for size in sizes]}, "groups")
 
 
+def test_batch_of_too_many_groups_is_refused_by_their_number(till: Till) -> None:
+    refuse_batch(till, {"groups": [[]] * 8_193}, "groups")
+
+
 def test_one_bad_command_refuses_the_whole_batch_by_its_place(till: Till) -> None:
     good = till.post(till.wallet, till.seller, 1)
     bad = till.post(till.wallet, till.seller, 0)

@@ -432,6 +432,11 @@ def test_sound_legs_are_taken_so_the_refusals_above_have_one_cause(open_tx: Open
         assert len(read_posted(tx, {bank.ask.xfr("by hand")})) == 1
 
 
+def test_which_transaction_wrote_a_transfer_is_not_for_the_application_to_say(open_tx: OpenTx) -> None:
+    with pytest.raises(sa.exc.ProgrammingError, match="permission denied"), open_tx() as tx:
+        tx.run(sa.text("INSERT INTO transfers (id, xid) VALUES (gen_random_uuid(), '9000000000000000000')"))
+
+
 def test_a_transfer_that_stands_takes_no_movements(open_tx: OpenTx, bank: Bank) -> None:
     with open_tx() as tx:
         insert_legs(tx, leg_by_hand(tx, bank, bank.safe, bank.ana))
@@ -486,6 +491,33 @@ def test_who_an_account_is_is_asked_once_by_a_connection(open_tx: OpenTx, bank: 
         met = identities(tx)
         assert met.numbers_of(tx, [bank.ana, bank.safe]) == {account.number for account in known.values()}
         assert lock_accounts(tx, [bank.safe, bank.ana]) == known
+
+
+def test_a_connection_that_has_met_too_many_accounts_begins_anew(open_tx: OpenTx, bank: Bank) -> None:
+    with open_tx() as tx:
+        known = lock_accounts(tx, [bank.ana, bank.safe])
+        before = identities(tx)
+
+        assert identities(tx, most=2) is before
+        assert identities(tx, most=1) is not before
+        assert lock_accounts(tx, [bank.ana, bank.safe]) == known
+
+
+def test_what_is_answered_again_waits_for_no_lock(open_tx: OpenTx, bank: Bank) -> None:
+    with open_tx() as tx:
+        bank.fund(tx, 10)
+
+    fund, more = (bank.ask.post("fund", Leg(bank.safe, bank.ana, minor)) for minor in (10, 11))
+    with open_tx() as holder, open_tx() as tx:
+        lock_accounts(holder, [bank.ana, bank.safe])
+        tx.run(sa.text("SET LOCAL lock_timeout = '100ms'"))
+        (again,), (other,), (unheard,) = book.recall(
+            tx, [[fund], [more], [bank.ask.post("new", Leg(bank.safe, bank.ana, 1))]]
+        )
+
+    assert answer_of(again) == "exists"
+    assert answer_of(other) is Refusal.ID_REUSED
+    assert answer_of(unheard) is Refusal.ACCOUNT_UNKNOWN
 
 
 def test_an_account_whose_opening_was_taken_back_can_be_opened_again(open_tx: OpenTx, bank: Bank) -> None:

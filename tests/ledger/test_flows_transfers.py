@@ -267,6 +267,20 @@ def test_an_undated_group_of_which_a_part_stands_is_completed(open_tx: OpenTx, w
         assert authority_of(tx, new) != authority_of(tx, old)
 
 
+def test_an_order_of_which_a_part_stands_keeps_its_place(open_tx: OpenTx, world: World) -> None:
+    old = pay(world, "old", 1_000)
+    back = Post(**said(world, "back"), legs=(Leg(world.accounts["hotel"], world.accounts["ana"], 900),))
+    with open_tx() as tx:
+        carried(tx, order(world, old))
+
+    with open_tx(LATER) as tx:
+        first = order(world, old, back, undated=True)
+        (_, (spent,)) = carried(tx, first, order(world, pay(world, "spend", 9_900)))
+
+        assert isinstance(spent, Applied)
+        assert "ana" not in posted(tx, world)
+
+
 def test_what_stands_is_recalled_without_a_clearance_and_nothing_else_is(
     open_tx: OpenTx, world: World
 ) -> None:

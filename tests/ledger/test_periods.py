@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise, product
 
 import pytest
+import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -240,6 +241,21 @@ def test_the_calendar_says_how_far_the_past_is_settled(open_tx: OpenTx) -> None:
         found = share_calendars(tx, [programme_id, other])
 
     assert found == {programme_id: Calendar(day(-10), day(-20), day(-5)), other: Calendar(None, None, None)}
+
+
+def test_what_is_sealed_or_was_answered_stays_so_by_the_database_too(open_tx: OpenTx) -> None:
+    with open_tx() as tx:
+        ours = begin(tx)
+        (record,) = opened(tx, ours.programme_id, (-3, -1))
+        moved(tx, record, SOFT, CLOSED, SEALED)
+        settle(tx, ours.programme_id, day(-2))
+
+    for change in (
+        "periods SET state = 'open'",
+        "horizons SET answered_until = answered_until - interval '1 us'",
+    ):
+        with pytest.raises(sa.exc.IntegrityError, match="is settled"), open_tx() as tx:
+            tx.run(sa.text(f"UPDATE {change}"))
 
 
 def test_no_programme_has_no_calendar(open_tx: OpenTx) -> None:
