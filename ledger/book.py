@@ -67,13 +67,16 @@ def post(
     A group without commands gets no results. Of the clearances, those are redeemed under which something was
     applied: a refused order leaves nothing.
 
-    Raises: InvalidValue when the batch holds more than 8,192 commands, or one's id is of another kind; ClearanceSpent.
+    Raises: InvalidValue when the batch holds more than 8,192 commands, or one of them says what cannot be kept: an id
+    of another kind, a time without an offset, a text or metadata that is no Unicode or too long; ClearanceSpent.
     """
     commands = list(chain.from_iterable(groups))
     if len(commands) > BATCH_MAX:
         raise InvalidValue(f"A batch holds at most {BATCH_MAX} commands.", field="groups")
     if not all(_IS_ID(command.id) for command in commands):
         raise InvalidValue("The id of a command is an id of the kind xfr_.", field="id")
+    if any(command.effective_at.tzinfo is None for command in commands):
+        raise InvalidValue("A command takes effect at an instant, with its offset.", field="effective_at")
     if not commands:
         return tuple(() for _ in groups)
     openings = [command for command in commands if isinstance(command, Open)]

@@ -247,8 +247,10 @@ def _check_rate(rate: Rate, legs: Sequence[Leg], pairs: Sequence[Pair]) -> None:
         if leg.up_to or debit.currency not in totals:
             raise Stop(Refusal.RATE_DIFFERS, "a conversion moves exact amounts of its two currencies")
         totals[debit.currency] += leg.amount_minor
-    if not all(type(number) is int and number > 0 for number in (rate.numerator, rate.denominator)):
-        raise Stop(Refusal.RATE_DIFFERS, "a rate is a fraction of two whole numbers from 1 up")
+    if not all(
+        type(number) is int and 0 < number <= MINOR_MAX for number in (rate.numerator, rate.denominator)
+    ):
+        raise Stop(Refusal.RATE_DIFFERS, "a rate is a fraction of two whole numbers from 1 to 2^63-1")
     bought_minor = converted_minor(totals[rate.sold], rate)
     if rate.sold == rate.bought or not bought_minor or totals[rate.bought] != bought_minor:
         raise Stop(Refusal.RATE_DIFFERS, f"at this rate it buys {bought_minor} {rate.bought} minor units")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from struct import Struct
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 
@@ -28,6 +28,7 @@ from ledger.core.commands import (
     asked_of,
     kind_of,
 )
+from ledger.core.errors import InvalidValue
 from ledger.core.ids import AccountId, ProgrammeId, TransferId
 from ledger.core.view import Posted, Recorded
 from ledger.store.packing import (
@@ -44,6 +45,8 @@ from ledger.store.packing import (
 from ledger.store.schema import accounts, entries, holds, transfers
 from ledger.store.tx import Tx
 
+REFERENCE_BYTES_MAX: Final = 1_024
+METADATA_BYTES_MAX: Final = 131_072
 _REVERSIBLE = ("post", "capture")
 
 _COPY_LEGS = """
@@ -260,9 +263,9 @@ def _transfer_rows(recorded: Sequence[Recorded]) -> Iterator[bytes]:
                 bytes.fromhex(command.id[4:]),
                 shared,
                 _NO_SUBJECT if kind in _WITHOUT_SUBJECT else _subject_fields(command),
-                text_field(command.reference),
+                _reference_field(command.reference),
                 said_field,
-                _json_field(metadata) if metadata else NULL,
+                _metadata_field(metadata) if metadata else NULL,
             )
         )
 
@@ -286,6 +289,50 @@ def _subject_fields(command: Command) -> bytes:
     if isinstance(command, Increase | Capture | Release | Expire):
         return id_field(command.hold_id) + NULL
     return NULL + id_field(command.transfer_id) if isinstance(command, Reverse) else _NO_SUBJECT
+
+
+def _reference_field(reference: str) -> bytes:
+    if not reference.isascii() or "\0" in reference:
+        _check_text(reference, "reference")
+    field = text_field(reference)
+    if len(field) > REFERENCE_BYTES_MAX:
+        raise InvalidValue(f"A reference has at most {REFERENCE_BYTES_MAX} bytes.", field="reference")
+    return field
+
+
+def _metadata_field(metadata: Mapping[str, Any]) -> bytes:
+    for text in _texts(metadata):
+        _check_text(text, "metadata")
+    try:
+        field = _json_field(metadata)
+    except TypeError as error:
+        raise InvalidValue(f"The metadata cannot be kept: {error}.", field="metadata") from None
+    if len(field) > METADATA_BYTES_MAX:
+        raise InvalidValue(f"Metadata have at most {METADATA_BYTES_MAX} bytes.", field="metadata")
+    return field
+
+
+def _check_text(text: str, field: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InvalidValue("Half a surrogate pair is no text.", field=field) from None
+    if "\0" in text:
+        raise InvalidValue("A NUL is no text.", field=field)
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Every text in a value that is to be JSON."""
+    match value:
+        case str():
+            yield value
+        case Mapping():
+            for key, item in value.items():
+                yield from _texts(key)
+                yield from _texts(item)
+        case Sequence():
+            for item in value:
+                yield from _texts(item)
 
 
 def _json_field(value: Mapping[str, Any]) -> bytes:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import timedelta, timezone
 from decimal import Decimal
 from functools import partial
+from typing import Any
 
 import psycopg
 import pytest
@@ -195,6 +196,35 @@ def test_opening_one_account_costs_what_opening_many_does(open_tx: OpenTx, bank:
     assert statements_of(open_tx, lambda tx: post_all(tx, one)) == statements_of(
         open_tx, lambda tx: post_all(tx, many)
     )
+
+
+@pytest.mark.parametrize(
+    ("said", "field"),
+    [
+        ({"id": "xfr_" + 32 * "A"}, "id"),
+        ({"id": "xfr_1"}, "id"),
+        ({"effective_at": MONDAY_MORNING.replace(tzinfo=None)}, "effective_at"),
+        ({"reference": "a\0b"}, "reference"),
+        ({"reference": "\ud800"}, "reference"),
+        ({"reference": 1_025 * "x"}, "reference"),
+        ({"metadata": {"a": 1.5}}, "metadata"),
+        ({"metadata": {"a": float("nan")}}, "metadata"),
+        ({"metadata": {1: "a"}}, "metadata"),
+        ({"metadata": {"a": {"b": ["\0"]}}}, "metadata"),
+        ({"metadata": {"\udfff": "a"}}, "metadata"),
+        ({"metadata": {"a": 131_072 * "x"}}, "metadata"),
+    ],
+)
+def test_what_cannot_be_kept_is_refused_by_its_name(
+    open_tx: OpenTx, bank: Bank, said: dict[str, Any], field: str
+) -> None:
+    good, bad = (bank.ask.post(name, Leg(bank.safe, bank.ana, 5)) for name in ("good", "bad"))
+    with pytest.raises(InvalidValue) as refused, open_tx() as tx:
+        book.post(tx, [[good], [replace(bad, **said)]])
+
+    assert refused.value.field == field
+    with open_tx() as tx:
+        assert read_posted(tx, {good.id}) == {}
 
 
 def test_a_batch_has_a_largest_size(open_tx: OpenTx, bank: Bank) -> None:
