@@ -628,8 +628,11 @@ def test_body_larger_than_any_request_is_refused(scene: Scene) -> None:
 
     with scene.shop.at.nothing_changes():
         announced = scene.shop.api.send(path, huge)
+        token = f"Bearer {scene.shop.api.token}"
         unannounced = scene.shop.at.http.post(
-            path, content=in_pieces(), headers={"Content-Type": "application/json"}
+            path,
+            content=in_pieces(),
+            headers={"Content-Type": "application/json", "Authorization": token},
         )
 
     refused(announced, 413, "too_large")
