@@ -4,7 +4,7 @@ May not commit, call a network or look at a clock: the transaction brings its ow
 """
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import chain
 
@@ -28,8 +28,8 @@ from ledger.core.commands import (
 )
 from ledger.core.decide import Deciding, Decision
 from ledger.core.errors import ClearanceSpent, InvalidValue
-from ledger.core.ids import AccountId
-from ledger.core.view import Book, Posted
+from ledger.core.ids import AccountId, TransferId
+from ledger.core.view import Book, Known, Posted
 from ledger.store.accounts import (
     draw_numbers,
     insert_accounts,
@@ -98,12 +98,13 @@ def post_once(
     return results
 
 
-def recall(tx: Tx, groups: Sequence[Group]) -> tuple[tuple[Result, ...], ...]:
-    """The answers to commands whose ids all stand in the book: as they were, or id_reused. Locks nothing.
+def recall(
+    tx: Tx, groups: Sequence[Group], known: Mapping[TransferId, Known]
+) -> tuple[tuple[Result, ...], ...]:
+    """The answers to commands whose ids all stand in the book, as `known_transfers` has read them. Locks nothing.
 
     A command whose id does not stand is refused as if its accounts were not there: it is for `post`.
     """
-    known = known_transfers(tx, {command.id for command in chain.from_iterable(groups)})
     return tuple(Deciding(Book(accounts={}, known=known), tx.now).decide(groups).results)
 
 

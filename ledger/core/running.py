@@ -49,16 +49,6 @@ class Running:
         """What it takes to go back to here."""
         return self, self.debits, self.credits, self.held, self.version, self.recorded_at, self.status
 
-    def account_after(self) -> Account:
-        """The account as it is now."""
-        account = self.account
-        after = (
-            account.id, account.number, account.programme_id, account.currency, account.side, self.status,
-            account.min_available_minor, account.max_balance_minor,
-            self.debits, self.credits, self.held, self.version, self.recorded_at,
-        )  # fmt: skip
-        return tuple.__new__(Account, after)
-
 
 def go_back(before: Before) -> None:
     """Puts an account back to what it was."""

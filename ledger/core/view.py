@@ -176,8 +176,7 @@ class View:
         if running.mark != self._serial:
             running.mark = self._serial
             self._before.append(running.before())
-            if running.recorded_at > self.at:  # noqa: PLR1730 - a call of max() takes a tenth of a leg's time
-                self.at = running.recorded_at
+            self.at = max(self.at, running.recorded_at)
 
     def touch_all(self, pairs: Iterable[tuple[Running, Running]]) -> None:
         """The same of all accounts of a transfer, before anything is written on one of them."""

@@ -13,6 +13,7 @@ from ledger.core.clearance import Cleared
 from ledger.core.commands import Authority, Command, Refusal, Refused, Result
 from ledger.core.ids import TransferId
 from ledger.core.orders import TransferOrder
+from ledger.core.view import Known
 from ledger.store.known import known_transfers
 from ledger.store.tx import Tx
 
@@ -28,13 +29,13 @@ def carry_out(tx: Tx, cleared: Sequence[Cleared[TransferOrder]]) -> tuple[Result
     Raises: InvalidValue when the orders hold more than 8,192 commands together; ClearanceSpent.
     """
     orders, clearances = [item.order for item in cleared], [item.clearance for item in cleared]
-    dates = _first_dates(tx, orders)
+    dates = _dates(_known(tx, orders))
     groups = [_dated(item.order, _commands(tx, item), dates) for item in cleared]
     results = list(book.post(tx, groups, clearances))
     # Somebody else carried out a command of these between our look and our locks, and dated it.
     overtaken = [place for place, order in enumerate(orders) if _dated_otherwise(order, results[place])]
     if overtaken:
-        dates = _first_dates(tx, [orders[place] for place in overtaken])
+        dates = _dates(_known(tx, [orders[place] for place in overtaken]))
         again = [_dated(orders[place], groups[place], dates) for place in overtaken]
         for place, answer in zip(overtaken, book.post(tx, again, clearances), strict=True):
             results[place] = answer
@@ -47,12 +48,13 @@ def recall(tx: Tx, orders: Sequence[TransferOrder]) -> tuple[Results | None, ...
     They need no clearance and no lock, because nothing can come of them: each command is found as it is, or is another
     one under a used id.
     """
-    dates = _first_dates(tx, orders)
+    known = _known(tx, orders)
     standing = [
-        place for place, order in enumerate(orders) if all(command.id in dates for command in order.commands)
+        place for place, order in enumerate(orders) if all(command.id in known for command in order.commands)
     ]
+    dates = _dates(known)
     groups = [_dated(orders[place], orders[place].commands, dates) for place in standing]
-    answers = dict(zip(standing, book.recall(tx, groups), strict=True))
+    answers = dict(zip(standing, book.recall(tx, groups, known), strict=True))
     return tuple(answers.get(place) for place in range(len(orders)))
 
 
@@ -79,9 +81,12 @@ def _dated_otherwise(order: TransferOrder, answers: Results) -> bool:
     )
 
 
-def _first_dates(tx: Tx, orders: Sequence[TransferOrder]) -> Mapping[TransferId, datetime]:
+def _known(tx: Tx, orders: Sequence[TransferOrder]) -> Mapping[TransferId, Known]:
+    return known_transfers(tx, {command.id for order in orders for command in order.commands})
+
+
+def _dates(known: Mapping[TransferId, Known]) -> Mapping[TransferId, datetime]:
     """The effective date under which each command was carried out, of those that were."""
-    known = known_transfers(tx, {command.id for order in orders for command in order.commands})
     return {
         transfer_id: datetime.fromisoformat(str(before.content["effective_at"]))
         for transfer_id, before in known.items()

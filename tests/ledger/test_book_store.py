@@ -36,6 +36,7 @@ from ledger.core.running import Running
 from ledger.core.view import Recorded
 from ledger.store.accounts import lock_accounts, pack_accounts, read_accounts, save_accounts
 from ledger.store.identities import identities
+from ledger.store.known import known_transfers
 from ledger.store.postings import (
     insert_steps,
     read_holds,
@@ -542,7 +543,9 @@ def test_what_is_answered_again_waits_for_no_lock(open_tx: OpenTx, bank: Bank) -
         lock_accounts(holder, [bank.ana, bank.safe])
         tx.run(sa.text("SET LOCAL lock_timeout = '100ms'"))
         (again,), (other,), (unheard,) = book.recall(
-            tx, [[fund], [more], [bank.ask.post("new", Leg(bank.safe, bank.ana, 1))]]
+            tx,
+            [[fund], [more], [bank.ask.post("new", Leg(bank.safe, bank.ana, 1))]],
+            known_transfers(tx, {fund.id}),
         )
 
     assert answer_of(again) == "exists"

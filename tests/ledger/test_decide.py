@@ -24,7 +24,7 @@ from ledger.core.ids import AccountId, NoticeId, ProgrammeId, derived
 from ledger.core.money import MINOR_MAX
 from ledger.core.view import Book
 from tests.ledger.model import answer_of
-from tests.ledger.shelf import NOON, Shelf, account
+from tests.ledger.shelf import NOON, Shelf, account, account_after
 from tests.ledger.world import Asker
 
 MINUTE = timedelta(minutes=1)
@@ -852,6 +852,6 @@ def test_a_batch_decided_in_pieces_is_the_batch_decided_at_once() -> None:
     assert [item for piece in pieces for item in piece.recorded] == whole.recorded
     again = deciding.changes()
     assert again.holds == changes.holds
-    assert [(running.account, running.account_after()) for running in again.accounts] == [
-        (running.account, running.account_after()) for running in changes.accounts
+    assert [(running.account, account_after(running)) for running in again.accounts] == [
+        (running.account, account_after(running)) for running in changes.accounts
     ]
