@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import chain
 
+from ledger.core.account import HoldState
 from ledger.core.clearance import Clearance
 from ledger.core.commands import (
     BATCH_MAX,
@@ -26,10 +27,10 @@ from ledger.core.commands import (
     Reverse,
     Unfreeze,
 )
-from ledger.core.decide import Deciding, Decision
+from ledger.core.decide import Deciding
 from ledger.core.errors import ClearanceSpent, InvalidValue
 from ledger.core.ids import AccountId, TransferId
-from ledger.core.view import Book, Known, Posted
+from ledger.core.view import Book, Known, Posted, Recorded
 from ledger.store.accounts import (
     draw_numbers,
     insert_accounts,
@@ -42,12 +43,11 @@ from ledger.store.clearances import redeem
 from ledger.store.known import known_transfers
 from ledger.store.periods import share_calendars
 from ledger.store.postings import (
+    insert_further_legs,
     insert_holds,
-    insert_steps,
     read_holds,
     read_posted,
     save_holds,
-    writing_legs,
     writing_transfers,
 )
 from ledger.store.tx import Tx
@@ -81,8 +81,8 @@ def post(
         return tuple(() for _ in groups)
     openings = [command for command in commands if isinstance(command, Open)]
     deciding = Deciding(_read(tx, commands, openings), tx.now)
-    # Accounts stand before anything is written that moves on them: where some are opened, all is decided first.
-    return _write(tx, deciding, [groups] if openings else _pieces(groups), clearances)
+    # Accounts and clearances stand before the transfers that name them: where there are any, all is decided first.
+    return _write(tx, deciding, [groups] if openings or clearances else _pieces(groups), clearances)
 
 
 def post_once(
@@ -136,48 +136,44 @@ def _read(tx: Tx, commands: Sequence[Command], openings: Sequence[Open]) -> Book
 def _write(
     tx: Tx, deciding: Deciding, pieces: Iterable[Sequence[Group]], clearances: Collection[Clearance]
 ) -> tuple[tuple[Result, ...], ...]:
-    """Decides piece by piece: the server writes the legs of one piece while the next is decided."""
+    """Decides piece by piece: the server writes the transfers of one piece while the next is decided."""
     results: list[tuple[Result, ...]] = []
-    decisions: list[Decision] = []
+    recorded: list[Recorded] = []
     with ExitStack() as stack:
-        write_legs = None
+        write_transfers = None
         for piece in pieces:
             decision = deciding.decide(piece)
-            insert_accounts(tx, decision.opened)
-            if decision.legs:
-                write_legs = write_legs or stack.enter_context(writing_legs(tx))
-                write_legs(decision.legs)
             results += decision.results
             if decision.recorded:
-                decisions.append(decision)
-    if decisions:
-        _save(tx, deciding, decisions, clearances)
+                recorded += decision.recorded
+                insert_accounts(tx, decision.opened)
+                _redeem(tx, decision.recorded, clearances)
+                write_transfers = write_transfers or stack.enter_context(writing_transfers(tx))
+                write_transfers(decision.recorded)
+        changes = deciding.changes()
+        moved = pack_accounts(changes.accounts)
+    if recorded:
+        insert_further_legs(tx, recorded)
+        save_accounts(tx, moved)
+        _save_holds(tx, changes.holds, recorded)
     return tuple(results)
+
+
+def _redeem(tx: Tx, recorded: Sequence[Recorded], clearances: Collection[Clearance]) -> None:
+    if clearances:
+        used = {item.command.authority.clearance_id for item in recorded if item.command.authority}
+        redeem(tx, [clearance for clearance in clearances if clearance.id in used])
+
+
+def _save_holds(tx: Tx, changed: Sequence[HoldState], recorded: Sequence[Recorded]) -> None:
+    if changed:
+        made = {item.command.id for item in recorded if isinstance(item.command, Hold)}
+        insert_holds(tx, [hold for hold in changed if hold.id in made])
+        save_holds(tx, [hold for hold in changed if hold.id not in made])
 
 
 def _pieces(groups: Sequence[Group]) -> Iterator[Sequence[Group]]:
     return (groups[start : start + PIECE] for start in range(0, len(groups), PIECE))
-
-
-def _save(
-    tx: Tx, deciding: Deciding, decisions: Sequence[Decision], clearances: Collection[Clearance]
-) -> None:
-    """Writes all that was decided besides legs; the server writes transfers while what comes after is packed."""
-    insert_steps(tx, [step for decision in decisions for step in decision.steps])
-    commands = [item.command for decision in decisions for item in decision.recorded]
-    if clearances:
-        used = {command.authority.clearance_id for command in commands if command.authority}
-        redeem(tx, [clearance for clearance in clearances if clearance.id in used])
-    with writing_transfers(tx) as write_transfers:
-        for decision in decisions:
-            write_transfers(decision.recorded)
-        changes = deciding.changes()
-        moved = pack_accounts(changes.accounts)
-    save_accounts(tx, moved)
-    if changes.holds:
-        made = {command.id for command in commands if isinstance(command, Hold)}
-        insert_holds(tx, [hold for hold in changes.holds if hold.id in made])
-        save_holds(tx, [hold for hold in changes.holds if hold.id not in made])
 
 
 def _named_accounts(commands: Iterable[Command]) -> Iterator[AccountId]:

@@ -10,7 +10,7 @@ from api.bench.row import Row
 from ledger.evidence.log import append_leaves
 
 BAR_BYTES = 450
-FACTS = ("transfers", "legs", "account_steps")
+FACTS = ("transfers", "further_legs")
 EVIDENCE = ("log_leaves",)
 _SIZE = sa.text(
     "SELECT CAST(sum(pg_total_relation_size(CAST(name AS regclass))) AS bigint) "

@@ -97,8 +97,6 @@ class Entry(NamedTuple):
 class LegRecord(NamedTuple):
     """A leg as it stands in the book: both accounts, their new versions, and their counters after it."""
 
-    transfer_id: TransferId
-    leg: int
     debit: Account
     credit: Account
     amount_minor: int
@@ -110,47 +108,18 @@ class LegRecord(NamedTuple):
     credit_debits_minor: int
     credit_credits_minor: int
     credit_held_minor: int
-    effective_at: datetime
-    recorded_at: datetime
-
-    def entries(self) -> tuple[Entry, Entry]:
-        """The leg as each of its two accounts saw it."""
-        debit = Entry(
-            self.debit.id, self.debit_version, self.transfer_id, self.leg, Movement.DEBIT, self.amount_minor,
-            self.debit_debits_minor, self.debit_credits_minor, self.debit_held_minor,
-            self.effective_at, self.recorded_at,
-        )  # fmt: skip
-        credit = Entry(
-            self.credit.id, self.credit_version, self.transfer_id, self.leg, Movement.CREDIT, self.amount_minor,
-            self.credit_debits_minor, self.credit_credits_minor, self.credit_held_minor,
-            self.effective_at, self.recorded_at,
-        )  # fmt: skip
-        return debit, credit
 
 
 class StepRecord(NamedTuple):
     """What happened to one account alone: it was opened, frozen, closed, or money on it was held or released."""
 
     account: Account
-    version: int
-    transfer_id: TransferId
     movement: Movement
+    version: int
     amount_minor: int
     debits_after_minor: int
     credits_after_minor: int
     held_after_minor: int
-    effective_at: datetime
-    recorded_at: datetime
-
-    def entries(self) -> tuple[Entry]:
-        """The step as its account saw it."""
-        return (
-            Entry(
-                self.account.id, self.version, self.transfer_id, 0, self.movement, self.amount_minor,
-                self.debits_after_minor, self.credits_after_minor, self.held_after_minor,
-                self.effective_at, self.recorded_at,
-            ),
-        )  # fmt: skip
 
 
 class Calendar(NamedTuple):

@@ -12,7 +12,7 @@ from datetime import datetime
 from itertools import chain
 from typing import Any, NamedTuple
 
-from ledger.core.account import Account, Entry, HoldState, LegRecord, Movement, Status, StepRecord
+from ledger.core.account import Account, Entry, HoldState, LegRecord, Movement, Status
 from ledger.core.commands import (
     LEGS_MAX,
     Capture,
@@ -52,16 +52,12 @@ class Decision(NamedTuple):
 
     results: list[tuple[Result, ...]]
     recorded: list[Recorded]
-    legs: list[LegRecord]
-    steps: list[StepRecord]
     opened: list[tuple[Open, Account]]
     """New accounts, as they were before anything happened to them."""
 
     def entries(self) -> list[Entry]:
         """All movements as their accounts saw them, in the order of the accounts and their versions."""
-        of_steps = chain.from_iterable(step.entries() for step in self.steps)
-        of_legs = chain.from_iterable(leg.entries() for leg in self.legs)
-        return sorted(chain(of_steps, of_legs))
+        return sorted(chain.from_iterable(item.entries() for item in self.recorded))
 
 
 class Changes(NamedTuple):
@@ -91,9 +87,9 @@ class Deciding:
     def decide(self, groups: Sequence[Sequence[Command]]) -> Decision:
         """Decides the next groups: their answers, and the facts that they add."""
         view = self._view
-        view.recorded, view.legs, view.steps, view.opened = [], [], [], {}
+        view.recorded, view.opened = [], {}
         results = [_decide_group(view, group) for group in groups]
-        return Decision(results, view.recorded, view.legs, view.steps, list(view.opened.values()))
+        return Decision(results, view.recorded, list(view.opened.values()))
 
     def changes(self) -> Changes:
         """What all groups so far have changed."""
@@ -156,10 +152,9 @@ def _post(view: View, command: Post) -> int:
     view.check_period(command)
     if len(legs) == 1 and not legs[0].up_to and command.rate is None:
         return _move_one(view, command, legs[0])
-    moved_minor = _move(view, command, legs, _pairs(view, command, legs), command.rate)
+    moved_minor = _move(view, legs, _pairs(view, command, legs), command.rate)
     if any(leg.up_to for leg in legs):
-        came_to = view.legs[-len(legs) :]
-        view.note_moved(command, (Leg(leg.debit.id, leg.credit.id, leg.amount_minor) for leg in came_to))
+        view.note_moved(command, (Leg(leg.debit.id, leg.credit.id, leg.amount_minor) for leg in view.legs))
     return moved_minor
 
 
@@ -187,7 +182,7 @@ def _move_one(view: View, command: Command, leg: Leg) -> int:
         _check_take_movements([(debit, credit)])
     view.touch(debit)
     view.touch(credit)
-    _enter(view, command, 1, leg.amount_minor, debit=debit, credit=credit)
+    _enter(view, leg.amount_minor, debit=debit, credit=credit)
     _check_limits(view)
     return leg.amount_minor
 
@@ -196,9 +191,7 @@ def _pairs(view: View, command: Command, legs: Iterable[Leg]) -> list[Pair]:
     return [(view.account(command, leg.debit), view.account(command, leg.credit)) for leg in legs]
 
 
-def _move(
-    view: View, command: Command, legs: Sequence[Leg], pairs: Sequence[Pair], rate: Rate | None = None
-) -> int:
+def _move(view: View, legs: Sequence[Leg], pairs: Sequence[Pair], rate: Rate | None = None) -> int:
     """Applies all legs, then looks at the limits of every account they touched. Says how much was moved."""
     _check_currencies(pairs)
     if rate is not None:
@@ -206,27 +199,23 @@ def _move(
     _check_take_movements(pairs)
     view.touch_all(pairs)
     moved_minor = 0
-    for number, (leg, (debit, credit)) in enumerate(zip(legs, pairs, strict=True), start=1):
+    for leg, (debit, credit) in zip(legs, pairs, strict=True):
         amount_minor = _as_much(leg.amount_minor, debit, credit) if leg.up_to else leg.amount_minor
         moved_minor += amount_minor
-        _enter(view, command, number, amount_minor, debit=debit, credit=credit)
+        _enter(view, amount_minor, debit=debit, credit=credit)
     _check_limits(view)
     return moved_minor
 
 
-def _enter(
-    view: View, command: Command, number: int, amount_minor: int, *, debit: Running, credit: Running
-) -> None:
-    at = view.at
+def _enter(view: View, amount_minor: int, *, debit: Running, credit: Running) -> None:
     debit.debits += amount_minor
     credit.credits += amount_minor
     debit.version += 1
     credit.version += 1
-    debit.recorded_at = credit.recorded_at = at
+    debit.recorded_at = credit.recorded_at = view.at
     record = (
-        command.id, number, debit.account, credit.account, amount_minor, debit.version, credit.version,
+        debit.account, credit.account, amount_minor, debit.version, credit.version,
         debit.debits, debit.credits, debit.held, credit.debits, credit.credits, credit.held,
-        command.effective_at, at,
     )  # fmt: skip
     view.legs.append(_leg_record(LegRecord, record))
 
@@ -330,7 +319,7 @@ def _reverse(view: View, command: Reverse) -> int:
     if original.reversed:
         raise Stop(Refusal.ALREADY_REVERSED, f"{original.id} was reversed before")
     legs = [Leg(leg.credit, leg.debit, leg.amount_minor) for leg in _undone(command, original)]
-    moved_minor = _move(view, command, legs, _pairs(view, command, legs))
+    moved_minor = _move(view, legs, _pairs(view, command, legs))
     view.note_reversed(original)
     return moved_minor
 
@@ -371,7 +360,7 @@ def _undone(command: Reverse, original: Posted) -> list[Leg]:
 def _hold(view: View, command: Hold) -> int:
     _check_amount(command.amount_minor)
     view.check_period(command)
-    _reserve(view, command, _gives(view, command, command.account_id), command.amount_minor)
+    _reserve(view, _gives(view, command, command.account_id), command.amount_minor)
     view.set_hold(
         HoldState(
             command.id,
@@ -394,7 +383,7 @@ def _increase(view: View, command: Increase) -> int:
     running = _gives(view, command, hold.account_id)
     if hold.amount_minor + command.amount_minor > MINOR_MAX:
         raise Stop(Refusal.OVERFLOW, f"the hold {hold.id} would pass 2^63-1")
-    _reserve(view, command, running, command.amount_minor)
+    _reserve(view, running, command.amount_minor)
     view.set_hold(hold._replace(amount_minor=hold.amount_minor + command.amount_minor))
     return command.amount_minor
 
@@ -407,8 +396,8 @@ def _gives(view: View, command: Command, account_id: AccountId) -> Running:
     return running
 
 
-def _reserve(view: View, command: Command, running: Running, amount_minor: int) -> None:
-    view.step(command, running, Movement.HOLD, amount_minor)
+def _reserve(view: View, running: Running, amount_minor: int) -> None:
+    view.step(running, Movement.HOLD, amount_minor)
     _check_limits(view)
 
 
@@ -426,8 +415,8 @@ def _capture(view: View, command: Capture) -> int:
     freed_minor = hold.remaining_minor if command.final else total_minor
     pairs = _pairs(view, command, command.legs)
     view.touch_all(pairs)
-    view.step(command, payer, Movement.RELEASE, freed_minor)
-    _move(view, command, command.legs, pairs)
+    view.step(payer, Movement.RELEASE, freed_minor)
+    _move(view, command.legs, pairs)
     view.set_hold(
         hold._replace(
             captured_minor=hold.captured_minor + total_minor,
@@ -462,7 +451,7 @@ def _expire(view: View, command: Expire) -> int:
 
 
 def _give_back(view: View, command: Command, hold: HoldState, amount_minor: int) -> int:
-    view.step(command, view.account(command, hold.account_id), Movement.RELEASE, amount_minor)
+    view.step(view.account(command, hold.account_id), Movement.RELEASE, amount_minor)
     view.set_hold(hold._replace(released_minor=hold.released_minor + amount_minor))
     return amount_minor
 
@@ -483,7 +472,7 @@ def _open(view: View, command: Open) -> int:
             Refusal.CURRENCY_UNKNOWN, f"{command.currency} is no currency and no unit of this programme"
         )
     running = view.open(command)
-    view.step(command, running, Movement.OPEN, 0)
+    view.step(running, Movement.OPEN, 0)
     return 0
 
 
@@ -495,14 +484,14 @@ def _freeze(view: View, command: Freeze) -> int:
     running = _not_closed(view, command)
     if running.status is Status.FROZEN:
         raise Stop(Refusal.ACCOUNT_FROZEN, f"{command.account_id} is frozen already")
-    return _change_status(view, command, running, Movement.FREEZE)
+    return _change_status(view, running, Movement.FREEZE)
 
 
 def _unfreeze(view: View, command: Unfreeze) -> int:
     running = _not_closed(view, command)
     if running.status is not Status.FROZEN:
         raise Stop(Refusal.ACCOUNT_NOT_FROZEN, f"{command.account_id} is not frozen")
-    return _change_status(view, command, running, Movement.UNFREEZE)
+    return _change_status(view, running, Movement.UNFREEZE)
 
 
 def _close(view: View, command: Close) -> int:
@@ -512,7 +501,7 @@ def _close(view: View, command: Close) -> int:
             f"{command.account_id} has {running.posted()} {running.currency} minor units, {running.held} held"
         )
         raise Stop(Refusal.ACCOUNT_NOT_EMPTY, detail)
-    return _change_status(view, command, running, Movement.CLOSE)
+    return _change_status(view, running, Movement.CLOSE)
 
 
 _STATUS = {Movement.FREEZE: Status.FROZEN, Movement.UNFREEZE: Status.OPEN, Movement.CLOSE: Status.CLOSED}
@@ -526,8 +515,8 @@ def _not_closed(view: View, command: Freeze | Unfreeze | Close) -> Running:
     return running
 
 
-def _change_status(view: View, command: Command, running: Running, movement: Movement) -> int:
-    view.step(command, running, movement, 0)
+def _change_status(view: View, running: Running, movement: Movement) -> int:
+    view.step(running, movement, 0)
     running.become(_STATUS[movement])
     return 0
 

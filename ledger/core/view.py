@@ -3,7 +3,7 @@
 Every change can be taken back, so that a refused group costs only itself. May not decide anything.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -12,6 +12,7 @@ from ledger.core.account import (
     OPEN_CALENDAR,
     Account,
     Calendars,
+    Entry,
     HoldState,
     LegRecord,
     Movement,
@@ -59,10 +60,36 @@ class Known(NamedTuple):
 
 
 class Recorded(NamedTuple):
-    """A command that was applied, as it will stand in the book."""
+    """A command that was applied, as it will stand in the book: with what it moved, and its step if it has one."""
 
     command: Command
     recorded_at: datetime
+    legs: Sequence[LegRecord]
+    step: StepRecord | None
+
+    def entries(self) -> Iterator[Entry]:
+        """What it did, as its accounts saw it."""
+        transfer_id, times = self.command.id, (self.command.effective_at, self.recorded_at)
+        if self.step is not None:
+            step = self.step
+            after = step.debits_after_minor, step.credits_after_minor, step.held_after_minor
+            yield Entry(
+                step.account.id,
+                step.version,
+                transfer_id,
+                0,
+                step.movement,
+                step.amount_minor,
+                *after,
+                *times,
+            )
+        for number, leg in enumerate(self.legs, start=1):
+            after = leg.debit_debits_minor, leg.debit_credits_minor, leg.debit_held_minor
+            moved = Movement.DEBIT, leg.amount_minor
+            yield Entry(leg.debit.id, leg.debit_version, transfer_id, number, *moved, *after, *times)
+            after = leg.credit_debits_minor, leg.credit_credits_minor, leg.credit_held_minor
+            moved = Movement.CREDIT, leg.amount_minor
+            yield Entry(leg.credit.id, leg.credit_version, transfer_id, number, *moved, *after, *times)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +129,8 @@ class View:
         self.opened: dict[AccountId, tuple[Open, Account]] = {}
         self.recorded: list[Recorded] = []
         self.legs: list[LegRecord] = []
-        self.steps: list[StepRecord] = []
+        """What the command in hand has moved so far."""
+        self._step: StepRecord | None = None
         self._places = set(book.places)
         self._applied: dict[TransferId, tuple[Command, Applied]] = {}
         self._reversed: dict[TransferId, bool] = {}
@@ -110,7 +138,7 @@ class View:
         self._serial = 0
         self._before: list[Before] = []
         self._undo: list[tuple[dict[Any, Any], Any, Any]] = []
-        self._group = (0, 0, 0)
+        self._group = 0
         self._command = 0
 
     # A group, all or nothing
@@ -119,19 +147,19 @@ class View:
         """Marks the place to which a refusal goes back."""
         self._before.clear()
         self._undo.clear()
-        self._group = len(self.recorded), len(self.legs), len(self.steps)
+        self._group = len(self.recorded)
 
     def begin_command(self, command: Command) -> None:
         """Marks where a command begins, and the earliest instant at which it can be recorded."""
         self._serial += 1
         self._command = len(self._before)
+        self.legs, self._step = [], None
         self.calendar = calendar = self.book.calendars.get(command.programme_id, OPEN_CALENDAR)
         answered = calendar.answered_until
         self.at = self.now if answered is None or answered < self.now else answered + _INSTANT
 
     def rewind(self) -> None:
         """Takes back all that the group has changed."""
-        recorded, legs, steps = self._group
         while self._before:
             go_back(self._before.pop())
         while self._undo:
@@ -140,14 +168,12 @@ class View:
                 del mapping[key]
             else:
                 mapping[key] = value
-        for item in self.recorded[recorded:]:
+        for item in self.recorded[self._group :]:
             del self._applied[item.command.id]
-        for running in [self.running.pop(account_id) for account_id in self._opened_since()]:
-            self._places.discard(_place(self.opened.pop(running.account.id)[0]))
-        del self.recorded[recorded:], self.legs[legs:], self.steps[steps:]
-
-    def _opened_since(self) -> list[AccountId]:
-        return [step.account.id for step in self.steps[self._group[2] :] if step.movement is Movement.OPEN]
+            if isinstance(item.command, Open):
+                del self.opened[item.command.account_id], self.running[item.command.account_id]
+                self._places.discard(_place(item.command))
+        del self.recorded[self._group :]
 
     def _set(self, mapping: dict[Any, Any], key: object, value: object) -> None:
         self._undo.append((mapping, key, mapping.get(key)))
@@ -188,7 +214,7 @@ class View:
         """The accounts that the command in hand has touched, as they were before it."""
         return self._before[self._command :]
 
-    def step(self, command: Command, running: Running, movement: Movement, amount_minor: int) -> None:
+    def step(self, running: Running, movement: Movement, amount_minor: int) -> None:
         """Writes down what happens to one account alone."""
         self.touch(running)
         if movement is Movement.HOLD:
@@ -197,11 +223,9 @@ class View:
             running.held -= amount_minor
         running.version += 1
         running.recorded_at = self.at
-        self.steps.append(
-            StepRecord(
-                running.account, running.version, command.id, movement, amount_minor,
-                running.debits, running.credits, running.held, command.effective_at, self.at,
-            )
+        self._step = StepRecord(
+            running.account, movement, running.version, amount_minor,
+            running.debits, running.credits, running.held,
         )  # fmt: skip
 
     def taken(self, command: Open) -> bool:
@@ -297,7 +321,7 @@ class View:
         """The command is done: from here on its id is taken."""
         result = _named(Applied, (command.id, self.at, moved_minor))
         self._applied[command.id] = command, result
-        self.recorded.append(_named(Recorded, (command, self.at)))
+        self.recorded.append(_named(Recorded, (command, self.at, self.legs, self._step)))
         return result
 
 

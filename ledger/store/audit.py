@@ -5,7 +5,7 @@ page by page, so that no more than a page of it is ever in memory; the server so
 belongs to it. Needs no more than SELECT.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final, NamedTuple, TypeVar
@@ -159,6 +159,33 @@ class CheckpointRow(NamedTuple):
     created_at: datetime | None
 
 
+# A first leg or a step of which anything is there is there; what of it is not is -1, which nothing ever is.
+_LEG_COLUMNS: Final = (
+    "amount_minor",
+    "debit_number", "debit_version", "debit_debits_minor", "debit_credits_minor", "debit_held_minor",
+    "credit_number", "credit_version", "credit_debits_minor", "credit_credits_minor", "credit_held_minor",
+)  # fmt: skip
+_STEP_COLUMNS: Final = (
+    "step_number", "step_version", "step_amount_minor", "step_debits_minor", "step_credits_minor", "step_held_minor",
+)  # fmt: skip
+
+
+def _there(columns: Sequence[str]) -> str:
+    return ", ".join(f"coalesce({name}, -1) AS {name}" for name in columns)
+
+
+_ALL_LEGS: Final = f"""
+    SELECT id AS transfer_id, 1 AS leg, {_there(_LEG_COLUMNS)}, effective_at, recorded_at
+    FROM transfers WHERE num_nonnulls({", ".join(_LEG_COLUMNS)}) > 0
+    UNION ALL
+    SELECT transfer_id, leg, {", ".join(_LEG_COLUMNS)}, effective_at, recorded_at FROM further_legs
+"""  # noqa: S608 - the columns are this file's own
+_ALL_STEPS: Final = f"""
+    SELECT id AS transfer_id, hold_id, programme_id, kind, asked, CASE kind
+            WHEN 'increase' THEN 'hold' WHEN 'capture' THEN 'release' WHEN 'expire' THEN 'release' ELSE kind
+        END AS movement, {_there(_STEP_COLUMNS)}, effective_at, recorded_at
+    FROM transfers WHERE num_nonnulls({", ".join(_STEP_COLUMNS)}) > 0
+"""  # noqa: S608 - the columns are this file's own
 _ACCOUNTS: Final = """
     SELECT number, accounts.id, accounts.programme_id, code, path, class, accounts.side, party_id, currency, pool, tags,
         accounts.min_available_minor, accounts.max_balance_minor, opened_at,
@@ -166,27 +193,29 @@ _ACCOUNTS: Final = """
         status, debits_minor, credits_minor, held_minor, standings.version, standings.recorded_at, standings.side,
         standings.min_available_minor, standings.max_balance_minor
     FROM accounts FULL JOIN standings USING (number)
-        LEFT JOIN account_steps ON account_number = number AND account_steps.version = 1 AND movement = 'open'
-        LEFT JOIN transfers ON transfers.id = account_steps.transfer_id AND transfers.kind = 'open'
+        LEFT JOIN transfers ON step_number = number AND step_version = 1 AND kind = 'open'
     WHERE CAST(:programme AS uuid) IS NULL OR accounts.programme_id = :programme
     ORDER BY number
 """
-_ENTRIES: Final = """
+_ENTRIES: Final = f"""
     SELECT entry.*, accounts.id, log_leaves.position FROM (
         SELECT debit_number AS number, debit_version AS version, transfer_id, leg, 'debit' AS movement, amount_minor,
-            debit_debits_minor, debit_credits_minor, debit_held_minor, effective_at, recorded_at FROM legs
+            debit_debits_minor, debit_credits_minor, debit_held_minor, effective_at, recorded_at
+        FROM ({_ALL_LEGS}) AS legs
         UNION ALL
         SELECT credit_number, credit_version, transfer_id, leg, 'credit', amount_minor,
-            credit_debits_minor, credit_credits_minor, credit_held_minor, effective_at, recorded_at FROM legs
+            credit_debits_minor, credit_credits_minor, credit_held_minor, effective_at, recorded_at
+        FROM ({_ALL_LEGS}) AS legs
         UNION ALL
-        SELECT account_number, version, transfer_id, 0, movement, amount_minor,
-            debits_after_minor, credits_after_minor, held_after_minor, effective_at, recorded_at FROM account_steps
+        SELECT step_number, step_version, transfer_id, 0, movement, step_amount_minor,
+            step_debits_minor, step_credits_minor, step_held_minor, effective_at, recorded_at
+        FROM ({_ALL_STEPS}) AS steps
     ) AS entry
         LEFT JOIN accounts USING (number)
         LEFT JOIN log_leaves ON log_leaves.transfer_id = entry.transfer_id
     WHERE CAST(:programme AS uuid) IS NULL OR accounts.programme_id = :programme
     ORDER BY number, version
-"""
+"""  # noqa: S608 - the columns are this file's own
 _TRANSFERS: Final = """
     SELECT transfers.id, transfers.programme_id, kind, reference, hold_id, reverses_id, clearance_id, notice_id,
         effective_at, recorded_at, asked, metadata,
@@ -201,56 +230,55 @@ _TRANSFERS: Final = """
     WHERE CAST(:programme AS uuid) IS NULL OR transfers.programme_id = :programme
     ORDER BY transfers.id
 """
-_LEGS: Final = """
-    SELECT transfer_id, leg, amount_minor, legs.effective_at, legs.recorded_at,
+_LEGS: Final = f"""
+    SELECT transfer_id, leg, amount_minor, effective_at, recorded_at,
         debit_number, debit.id, debit.programme_id, debit.currency, debit.side,
         debit_version, debit_debits_minor, debit_credits_minor, debit_held_minor,
         credit_number, credit.id, credit.programme_id, credit.currency, credit.side,
         credit_version, credit_debits_minor, credit_credits_minor, credit_held_minor
-    FROM legs
+    FROM ({_ALL_LEGS}) AS legs
         LEFT JOIN accounts AS debit ON debit.number = debit_number
         LEFT JOIN accounts AS credit ON credit.number = credit_number
     WHERE CAST(:programme AS uuid) IS NULL OR debit.programme_id = :programme OR credit.programme_id = :programme
     ORDER BY transfer_id, leg
-"""
-_STEPS: Final = """
-    SELECT transfer_id, account_number, accounts.id, accounts.programme_id, accounts.currency, accounts.side,
-        account_steps.version, movement, amount_minor, debits_after_minor, credits_after_minor, held_after_minor,
-        effective_at, account_steps.recorded_at
-    FROM account_steps LEFT JOIN accounts ON accounts.number = account_number
+"""  # noqa: S608 - the columns are this file's own
+_STEPS: Final = f"""
+    SELECT transfer_id, step_number, accounts.id, accounts.programme_id, accounts.currency, accounts.side,
+        step_version, movement, step_amount_minor, step_debits_minor, step_credits_minor, step_held_minor,
+        effective_at, recorded_at
+    FROM ({_ALL_STEPS}) AS steps LEFT JOIN accounts ON accounts.number = step_number
     WHERE CAST(:programme AS uuid) IS NULL OR accounts.programme_id = :programme
-    ORDER BY transfer_id, account_number, account_steps.version
-"""
-_HOLD_STEPS: Final = """
-    SELECT coalesce(hold_id, transfers.id) AS held, transfers.id, transfers.programme_id, kind, asked,
-        transfers.recorded_at, accounts.id, amount_minor, CASE kind WHEN 'capture' THEN (
-            SELECT coalesce(sum(amount_minor), 0) FROM legs WHERE legs.transfer_id = transfers.id
+    ORDER BY transfer_id, step_number, step_version
+"""  # noqa: S608 - the columns are this file's own
+_HOLD_STEPS: Final = f"""
+    SELECT coalesce(hold_id, transfer_id) AS held, transfer_id, steps.programme_id, kind, asked,
+        recorded_at, accounts.id, step_amount_minor, CASE kind WHEN 'capture' THEN (
+            SELECT coalesce(sum(amount_minor), 0) FROM ({_ALL_LEGS}) AS legs
+            WHERE legs.transfer_id = steps.transfer_id
         ) ELSE 0 END
-    FROM account_steps
-        JOIN transfers ON transfers.id = account_steps.transfer_id
-        LEFT JOIN accounts ON accounts.number = account_number
+    FROM ({_ALL_STEPS}) AS steps LEFT JOIN accounts ON accounts.number = step_number
     WHERE movement IN ('hold', 'release')
-        AND (CAST(:programme AS uuid) IS NULL OR transfers.programme_id = :programme)
-    ORDER BY held, account_steps.version, transfers.id
-"""
+        AND (CAST(:programme AS uuid) IS NULL OR steps.programme_id = :programme)
+    ORDER BY held, step_version, transfer_id
+"""  # noqa: S608 - the columns are this file's own
 _HOLDS: Final = """
     SELECT transfer_id, programme_id, account_id, amount_minor, captured_minor, released_minor, expires_at, is_open
     FROM holds WHERE CAST(:programme AS uuid) IS NULL OR programme_id = :programme
     ORDER BY transfer_id
 """
-_REVERSALS: Final = """
+_REVERSALS: Final = f"""
     SELECT reversal.reverses_id, reversal.id, reversal.programme_id, reversal.recorded_at, reversal.asked,
         original.kind, own, moved.leg, moved.debit_number, moved.credit_number, moved.amount_minor
     FROM transfers AS reversal
         LEFT JOIN transfers AS original
             ON original.id = reversal.reverses_id AND original.programme_id = reversal.programme_id
         CROSS JOIN (VALUES (true), (false)) AS whose (own)
-        LEFT JOIN legs AS moved
+        LEFT JOIN ({_ALL_LEGS}) AS moved
             ON moved.transfer_id = CASE WHEN own THEN reversal.id ELSE reversal.reverses_id END
     WHERE reversal.reverses_id IS NOT NULL
         AND (CAST(:programme AS uuid) IS NULL OR reversal.programme_id = :programme)
     ORDER BY reversal.reverses_id, reversal.id, own, moved.leg
-"""
+"""  # noqa: S608 - the columns are this file's own
 _LEAVES: Final = """
     SELECT log_leaves.programme_id, log_leaves.position, transfer_id, leaf_hash,
         CAST(CAST(log_leaves.xmin AS text) AS bigint), transfers.programme_id, transfers.recorded_at

@@ -98,19 +98,31 @@ _TRANSFER: Final = """
     uuid_send(transfers.hold_id), uuid_send(transfers.reverses_id), uuid_send(transfers.clearance_id),
     uuid_send(transfers.notice_id), transfers.effective_at, transfers.recorded_at, transfers.asked, transfers.metadata
 """
-_LEGS: Final = """
-    SELECT uuid_send(legs.transfer_id), legs.leg, legs.amount_minor, legs.effective_at, legs.recorded_at,
+_ALL_LEGS: Final = """
+    SELECT id AS transfer_id, 1::smallint AS leg, amount_minor, effective_at, recorded_at,
+        debit_number, debit_version, debit_debits_minor, debit_credits_minor, debit_held_minor,
+        credit_number, credit_version, credit_debits_minor, credit_credits_minor, credit_held_minor
+    FROM transfers WHERE debit_number IS NOT NULL
+    UNION ALL
+    SELECT transfer_id, leg, amount_minor, effective_at, recorded_at,
+        debit_number, debit_version, debit_debits_minor, debit_credits_minor, debit_held_minor,
+        credit_number, credit_version, credit_debits_minor, credit_credits_minor, credit_held_minor
+    FROM further_legs
+"""
+_LEGS: Final = f"""
+    SELECT uuid_send(transfer_id), leg, amount_minor, effective_at, recorded_at,
         uuid_send(debit.id), debit_version, debit_debits_minor, debit_credits_minor, debit_held_minor,
         uuid_send(credit.id), credit_version, credit_debits_minor, credit_credits_minor, credit_held_minor
-    FROM legs JOIN accounts AS debit ON debit.number = debit_number
+    FROM ({_ALL_LEGS}) AS legs JOIN accounts AS debit ON debit.number = debit_number
         JOIN accounts AS credit ON credit.number = credit_number
-    WHERE legs.transfer_id = ANY(%s)
-"""
-_STEPS: Final = """
-    SELECT uuid_send(transfer_id), uuid_send(accounts.id), account_steps.version, movement, amount_minor,
-        debits_after_minor, credits_after_minor, held_after_minor, effective_at, account_steps.recorded_at
-    FROM account_steps JOIN accounts ON accounts.number = account_number
     WHERE transfer_id = ANY(%s)
+"""  # noqa: S608 - the columns are this file's own
+_STEPS: Final = """
+    SELECT uuid_send(transfers.id), uuid_send(accounts.id), step_version,
+        CASE kind WHEN 'increase' THEN 'hold' WHEN 'capture' THEN 'release' WHEN 'expire' THEN 'release' ELSE kind END,
+        step_amount_minor, step_debits_minor, step_credits_minor, step_held_minor, effective_at, recorded_at
+    FROM transfers JOIN accounts ON accounts.number = step_number
+    WHERE transfers.id = ANY(%s)
 """
 # What is unsealed was written by no transaction before that of the last leaf: the log closes over whole transactions,
 # oldest first (ledger.evidence.log). A book that was restored from a dump has transactions of another server.
@@ -127,28 +139,29 @@ _UNSEALED: Final = f"""
     ORDER BY transfers.xid, transfers.id LIMIT %s
 """  # noqa: S608 - the columns are this file's own
 # The entry just before an account's first one of a transfer is of a transfer that has to stand in the log first.
-_UNSEALED_BEFORE: Final = """
+_UNSEALED_BEFORE: Final = f"""
     WITH own AS (
         SELECT transfer_id, number, min(version) - 1 AS before FROM (
-            SELECT transfer_id, debit_number AS number, debit_version AS version FROM legs WHERE transfer_id = ANY(%s)
+            SELECT transfer_id, debit_number AS number, debit_version AS version FROM ({_ALL_LEGS}) AS legs
+            WHERE transfer_id = ANY(%s)
             UNION ALL
-            SELECT transfer_id, credit_number, credit_version FROM legs WHERE transfer_id = ANY(%s)
+            SELECT transfer_id, credit_number, credit_version FROM ({_ALL_LEGS}) AS legs WHERE transfer_id = ANY(%s)
             UNION ALL
-            SELECT transfer_id, account_number, version FROM account_steps WHERE transfer_id = ANY(%s)
+            SELECT id, step_number, step_version FROM transfers WHERE id = ANY(%s) AND step_number IS NOT NULL
         ) AS movements GROUP BY transfer_id, number
     ), preceding AS (
         SELECT own.transfer_id, legs.transfer_id AS before_id
-        FROM own JOIN legs ON debit_number = number AND debit_version = before
+        FROM own JOIN ({_ALL_LEGS}) AS legs ON debit_number = number AND debit_version = before
         UNION ALL
         SELECT own.transfer_id, legs.transfer_id
-        FROM own JOIN legs ON credit_number = number AND credit_version = before
+        FROM own JOIN ({_ALL_LEGS}) AS legs ON credit_number = number AND credit_version = before
         UNION ALL
-        SELECT own.transfer_id, account_steps.transfer_id
-        FROM own JOIN account_steps ON account_number = number AND version = before
+        SELECT own.transfer_id, transfers.id
+        FROM own JOIN transfers ON step_number = number AND step_version = before
     )
     SELECT DISTINCT uuid_send(transfer_id), uuid_send(before_id) FROM preceding
     WHERE before_id <> transfer_id AND NOT EXISTS (SELECT FROM log_leaves WHERE transfer_id = before_id)
-"""
+"""  # noqa: S608 - the columns are this file's own
 _SEALED: Final = f"""
     SELECT log_leaves.position, log_leaves.leaf_hash, {_TRANSFER}
     FROM log_leaves JOIN transfers ON transfers.id = log_leaves.transfer_id

@@ -356,7 +356,7 @@ _DATED = (
         CAST(coalesce(entry.debits_after_minor, 0) + {_ODD.format(side="debit")} AS bigint) AS debits_minor,
         CAST(coalesce(entry.credits_after_minor, 0) + {_ODD.format(side="credit")} AS bigint) AS credits_minor
     FROM account LEFT JOIN LATERAL (
-        SELECT debits_after_minor, credits_after_minor FROM entries
+        SELECT debits_after_minor, credits_after_minor FROM account_entries
         WHERE account_number = account.number AND version = account.version LIMIT 1
     ) AS entry ON true
     """)  # noqa: S608 - the two sides are this file's own
@@ -446,11 +446,11 @@ _DATED_PAGE = (
             )) AS last
         FROM accounts WHERE id = :account_id
     ), prompt AS (
-        SELECT {", ".join(StatementEntry.__slots__)} FROM entries
+        SELECT {", ".join(StatementEntry.__slots__)} FROM account_entries
         WHERE account_number = (SELECT number FROM account) AND effective_at = recorded_at AND leg > 0
             AND version > (SELECT first FROM account) AND version <= (SELECT last FROM account)
     ), otherwise AS (
-        SELECT {", ".join(StatementEntry.__slots__)} FROM entries
+        SELECT {", ".join(StatementEntry.__slots__)} FROM account_entries
         WHERE account_number = (SELECT number FROM account) AND effective_at <> recorded_at AND leg > 0
             AND effective_at >= :starts_at AND effective_at < :ends_at AND recorded_at <= :known_at
     )

@@ -18,12 +18,12 @@ from psycopg.pq import Format
 COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 COPY_TRAILER = b"\xff\xff"
 NULL = b"\xff\xff\xff\xff"
+UUID_LENGTH = b"\0\0\0\x10"
 
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _LENGTH = struct.Struct(">i").pack
 _ARRAY = struct.Struct(">iiiii").pack
-_UUID = _LENGTH(16)
 _TIMES = struct.Struct(">iqiq").pack
 
 
@@ -39,7 +39,7 @@ def microseconds(instant: datetime) -> int:
 
 def id_field(text: str | None) -> bytes:
     """An id as a field of a row."""
-    return NULL if text is None else _UUID + bytes.fromhex(text[text.index("_") + 1 :])
+    return NULL if text is None else UUID_LENGTH + bytes.fromhex(text[text.index("_") + 1 :])
 
 
 def text_field(text: str) -> bytes:
@@ -86,7 +86,7 @@ class Instants(_Array):
 
 def uuids(ids: Iterable[str]) -> Uuids:
     """Ids as an array."""
-    parts = [_UUID + bytes.fromhex(text[text.index("_") + 1 :]) for text in ids]
+    parts = [UUID_LENGTH + bytes.fromhex(text[text.index("_") + 1 :]) for text in ids]
     return Uuids(_header(2950, len(parts)) + b"".join(parts))
 
 

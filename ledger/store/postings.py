@@ -33,6 +33,7 @@ from ledger.core.ids import AccountId, ProgrammeId, TransferId
 from ledger.core.view import Posted, Recorded
 from ledger.store.packing import (
     NULL,
+    UUID_LENGTH,
     bigints,
     id_bytes,
     id_field,
@@ -49,27 +50,30 @@ REFERENCE_BYTES_MAX: Final = 1_024
 METADATA_BYTES_MAX: Final = 131_072
 _REVERSIBLE = ("post", "capture")
 
-_COPY_LEGS = """
-    COPY legs (amount_minor, debit_version, credit_version, debit_debits_minor, debit_credits_minor, debit_held_minor,
-        credit_debits_minor, credit_credits_minor, credit_held_minor, effective_at, recorded_at,
-        transfer_id, debit_number, credit_number, leg)
-    FROM STDIN (FORMAT BINARY)
-"""
-_LEG = Struct(">h" + 11 * "iq" + "i16s" + "ii" + "ii" + "ih").pack
-_COPY_STEPS = """
-    COPY account_steps (version, amount_minor, debits_after_minor, credits_after_minor, held_after_minor,
-        effective_at, recorded_at, transfer_id, account_number, movement)
-    FROM STDIN (FORMAT BINARY)
-"""
-_STEP = Struct(">h" + 7 * "iq" + "i16s" + "ii").pack
+# What mostly is the same of neighbours comes first, then what never is; the legs behind the first have their own rows.
 _COPY_TRANSFERS = """
-    COPY transfers (id, programme_id, kind, clearance_id, notice_id, effective_at, recorded_at,
-        hold_id, reverses_id, reference, asked, metadata)
+    COPY transfers (programme_id, kind, clearance_id, notice_id, effective_at, recorded_at, hold_id, reverses_id,
+        id,
+        amount_minor, debit_version, credit_version, debit_debits_minor, debit_credits_minor, debit_held_minor,
+        credit_debits_minor, credit_credits_minor, credit_held_minor, debit_number, credit_number,
+        step_version, step_amount_minor, step_debits_minor, step_credits_minor, step_held_minor, step_number,
+        reference, asked, metadata)
     FROM STDIN (FORMAT BINARY)
 """
-_TRANSFER = Struct(">hi").pack(12, 16)
+_TRANSFER = Struct(">h").pack(29)
+_LEG = Struct(">" + 9 * "iq" + "iiii").pack
+_NO_LEG = 11 * NULL
+_STEP = Struct(">" + 5 * "iq" + "ii").pack
+_NO_STEP = 6 * NULL
 _WITHOUT_SUBJECT = frozenset({Post, Hold})
 _NO_SUBJECT = NULL + NULL
+_COPY_FURTHER_LEGS = """
+    COPY further_legs (effective_at, recorded_at, transfer_id, leg,
+        amount_minor, debit_version, credit_version, debit_debits_minor, debit_credits_minor, debit_held_minor,
+        credit_debits_minor, credit_credits_minor, credit_held_minor, debit_number, credit_number)
+    FROM STDIN (FORMAT BINARY)
+"""
+_FURTHER_LEG = Struct(">hiqiqi16sih").pack
 _COPY_HOLDS = """
     COPY holds (amount_minor, captured_minor, released_minor, transfer_id, programme_id, account_id,
         expires_at, is_open)
@@ -156,83 +160,11 @@ def read_posted(tx: Tx, ids: Collection[TransferId]) -> dict[TransferId, Posted]
 
 
 @contextmanager
-def writing_legs(tx: Tx) -> Iterator[Callable[[Sequence[LegRecord]], None]]:
-    """Takes legs, a piece at a time; the server writes what it has while the next piece is made.
-
-    A version that is taken is a key violation: two writers can never both be right.
-    """
-    with tx.copy_in(_COPY_LEGS) as write:
-        yield lambda legs: write(_pack_legs(legs))
-
-
-def _pack_legs(legs: Sequence[LegRecord]) -> bytes:
-    packed = []
-    counted = _Counted()
-    for (
-        transfer_id, number, debit, credit, amount_minor, debit_version, credit_version,
-        debit_debits, debit_credits, debit_held, credit_debits, credit_credits, credit_held,
-        effective_at, recorded_at,
-    ) in legs:  # fmt: skip
-        effective_us, recorded_us = counted.times(effective_at, recorded_at)
-        packed.append(
-            _LEG(
-                15, 8, amount_minor, 8, debit_version, 8, credit_version,
-                8, debit_debits, 8, debit_credits, 8, debit_held,
-                8, credit_debits, 8, credit_credits, 8, credit_held,
-                8, effective_us, 8, recorded_us, 16, bytes.fromhex(transfer_id[4:]),
-                4, debit.number, 4, credit.number, 2, number,
-            )
-        )  # fmt: skip
-    return b"".join(packed)
-
-
-def insert_steps(tx: Tx, steps: Sequence[StepRecord]) -> None:
-    """Writes what happened to accounts alone. A version that is taken is a key violation."""
-    if steps:
-        with tx.copy_in(_COPY_STEPS) as write:
-            write(_pack_steps(steps))
-
-
-def _pack_steps(steps: Sequence[StepRecord]) -> bytes:
-    packed = []
-    counted = _Counted()
-    for step in steps:
-        effective_us, recorded_us = counted.times(step.effective_at, step.recorded_at)
-        packed.append(
-            _STEP(
-                10, 8, step.version, 8, step.amount_minor,
-                8, step.debits_after_minor, 8, step.credits_after_minor, 8, step.held_after_minor,
-                8, effective_us, 8, recorded_us, 16, bytes.fromhex(step.transfer_id[4:]), 4, step.account.number,
-            )
-            + _MOVEMENTS[step.movement]
-        )  # fmt: skip
-    return b"".join(packed)
-
-
-_MOVEMENTS = {movement: text_field(movement.value) for movement in Movement}
-
-
-class _Counted:
-    """Two instants as the database counts them; neighbours mostly have the same."""
-
-    def __init__(self) -> None:
-        self._effective_at: datetime | None = None
-        self._recorded_at: datetime | None = None
-        self._effective_us = self._recorded_us = 0
-
-    def times(self, effective_at: datetime, recorded_at: datetime) -> tuple[int, int]:
-        if effective_at is not self._effective_at:
-            self._effective_at, self._effective_us = effective_at, microseconds(effective_at)
-        if recorded_at is not self._recorded_at:
-            self._recorded_at, self._recorded_us = recorded_at, microseconds(recorded_at)
-        return self._effective_us, self._recorded_us
-
-
-@contextmanager
 def writing_transfers(tx: Tx) -> Iterator[Callable[[Sequence[Recorded]], None]]:
-    """Takes applied commands, a piece at a time, like `writing_legs`.
+    """Takes applied commands, a piece at a time; the server writes what it has while the next piece is made.
 
-    A used id is a key violation: nothing is ever applied twice.
+    A used id, or a version of an account that is taken, is a key violation: nothing is ever applied twice, and two
+    writers can never both be right.
     """
     with tx.copy_in(_COPY_TRANSFERS) as write:
         yield lambda recorded: write(b"".join(_transfer_rows(recorded)))
@@ -243,7 +175,7 @@ def _transfer_rows(recorded: Sequence[Recorded]) -> Iterator[bytes]:
     kind, programme_id, authority, effective_at, recorded_at = None, None, None, None, None
     said: Content = {}
     shared, said_field = b"", NULL
-    for command, at in recorded:
+    for command, at, legs, step in recorded:
         if not (
             type(command) is kind
             and command.programme_id is programme_id
@@ -253,21 +185,60 @@ def _transfer_rows(recorded: Sequence[Recorded]) -> Iterator[bytes]:
         ):
             kind, programme_id, authority = type(command), command.programme_id, command.authority
             effective_at, recorded_at = command.effective_at, at
-            shared = _shared_fields(command, at)
+            shared = _TRANSFER + _shared_fields(command, at)
         asked, metadata = asked_of(command), command.metadata
         if asked != said:
             said, said_field = asked, _json_field(asked) if asked else NULL
         yield b"".join(
             (
-                _TRANSFER,
-                bytes.fromhex(command.id[4:]),
                 shared,
                 _NO_SUBJECT if kind in _WITHOUT_SUBJECT else _subject_fields(command),
+                UUID_LENGTH,
+                bytes.fromhex(command.id[4:]),
+                _leg_fields(legs[0]) if legs else _NO_LEG,
+                _NO_STEP if step is None else _step_fields(step),
                 _reference_field(command.reference),
                 said_field,
                 _metadata_field(metadata) if metadata else NULL,
             )
         )
+
+
+def _leg_fields(leg: LegRecord) -> bytes:
+    """From amount_minor to credit_number."""
+    (
+        debit, credit, amount_minor, debit_version, credit_version,
+        debit_debits, debit_credits, debit_held, credit_debits, credit_credits, credit_held,
+    ) = leg  # fmt: skip
+    return _LEG(
+        8, amount_minor, 8, debit_version, 8, credit_version, 8, debit_debits, 8, debit_credits, 8, debit_held,
+        8, credit_debits, 8, credit_credits, 8, credit_held, 4, debit.number, 4, credit.number,
+    )  # fmt: skip
+
+
+def _step_fields(step: StepRecord) -> bytes:
+    """From step_version to step_number."""
+    account, _, version, amount_minor, debits, credits_, held = step
+    return _STEP(8, version, 8, amount_minor, 8, debits, 8, credits_, 8, held, 4, account.number)
+
+
+def insert_further_legs(tx: Tx, recorded: Sequence[Recorded]) -> None:
+    """Writes what transfers moved besides their first leg, in the transaction that wrote them."""
+    rows = b"".join(map(_further_legs, recorded))
+    if rows:
+        with tx.copy_in(_COPY_FURTHER_LEGS) as write:
+            write(rows)
+
+
+def _further_legs(item: Recorded) -> bytes:
+    if len(item.legs) < 2:
+        return b""
+    command = item.command
+    said = 8, microseconds(command.effective_at), 8, microseconds(item.recorded_at), 16, id_bytes(command.id)
+    return b"".join(
+        _FURTHER_LEG(15, *said, 2, number) + _leg_fields(leg)
+        for number, leg in enumerate(item.legs[1:], start=2)
+    )
 
 
 def _shared_fields(command: Command, at: datetime) -> bytes:

@@ -200,12 +200,36 @@ standings = _table(
     side=sa.Text(),
     status=sa.Text(),
 )
+_LEG: dict[str, sa.types.TypeEngine[Any]] = {
+    "amount_minor": sa.BigInteger(),
+    "debit_version": sa.BigInteger(),
+    "credit_version": sa.BigInteger(),
+    "debit_debits_minor": sa.BigInteger(),
+    "debit_credits_minor": sa.BigInteger(),
+    "debit_held_minor": sa.BigInteger(),
+    "credit_debits_minor": sa.BigInteger(),
+    "credit_credits_minor": sa.BigInteger(),
+    "credit_held_minor": sa.BigInteger(),
+    "debit_number": sa.Integer(),
+    "credit_number": sa.Integer(),
+}
+_OF_A_TRANSFER: dict[str, sa.types.TypeEngine[Any]] = {
+    "transfer_id": TRANSFER,
+    "leg": sa.SmallInteger(),
+    "effective_at": TIME,
+    "recorded_at": TIME,
+}
 transfers = _table(
     "transfers",
+    **_LEG,
+    step_version=sa.BigInteger(),
+    step_amount_minor=sa.BigInteger(),
+    step_debits_minor=sa.BigInteger(),
+    step_credits_minor=sa.BigInteger(),
+    step_held_minor=sa.BigInteger(),
+    step_number=sa.Integer(),
     id=TRANSFER,
     programme_id=PROGRAMME,
-    kind=sa.Text(),
-    reference=sa.Text(),
     hold_id=TRANSFER,
     reverses_id=TRANSFER,
     clearance_id=CLEARANCE,
@@ -213,27 +237,14 @@ transfers = _table(
     effective_at=TIME,
     recorded_at=TIME,
     xid=sa.Text(),
+    kind=sa.Text(),
+    reference=sa.Text(),
     asked=JSONB(),
     metadata=JSONB(),
 )
-legs = _table(
-    "legs",
-    amount_minor=sa.BigInteger(),
-    debit_version=sa.BigInteger(),
-    credit_version=sa.BigInteger(),
-    debit_debits_minor=sa.BigInteger(),
-    debit_credits_minor=sa.BigInteger(),
-    debit_held_minor=sa.BigInteger(),
-    credit_debits_minor=sa.BigInteger(),
-    credit_credits_minor=sa.BigInteger(),
-    credit_held_minor=sa.BigInteger(),
-    effective_at=TIME,
-    recorded_at=TIME,
-    transfer_id=TRANSFER,
-    debit_number=sa.Integer(),
-    credit_number=sa.Integer(),
-    leg=sa.SmallInteger(),
-)
+further_legs = _table("further_legs", **_LEG, **_OF_A_TRANSFER)
+# Views: the first leg of a transfer, and its step, stand in its own row; the legs behind it in `further_legs`.
+legs = _table("legs", **_LEG, **_OF_A_TRANSFER)
 _ON_AN_ACCOUNT: dict[str, sa.types.TypeEngine[Any]] = {
     "account_number": sa.Integer(),
     "version": sa.BigInteger(),
@@ -247,8 +258,8 @@ _ON_AN_ACCOUNT: dict[str, sa.types.TypeEngine[Any]] = {
     "recorded_at": TIME,
 }
 account_steps = _table("account_steps", **_ON_AN_ACCOUNT)
-# A view: every leg as its two accounts saw it, and every step as its one account did.
-entries = _table("entries", leg=sa.SmallInteger(), **_ON_AN_ACCOUNT)
+# A view as well: every leg as its two accounts saw it, and every step as its one account did; for who names an account.
+entries = _table("account_entries", leg=sa.SmallInteger(), **_ON_AN_ACCOUNT)
 holds = _table(
     "holds",
     amount_minor=sa.BigInteger(),

@@ -43,6 +43,7 @@ CHANGEABLE: dict[str, tuple[str, ...] | None] = {
 }
 # What the server writes down by itself: the transaction that wrote a transfer decides when it is sealed.
 SERVERS_OWN = {"transfers": "xid"}
+VIEWS = ("legs", "account_steps", "account_entries", "entries", "enclave_payouts")
 ROLES = ("tallystick_app", "tallystick_enclave", "tallystick_auditor")
 
 
@@ -59,6 +60,7 @@ def upgrade() -> None:
     run("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
     run("GRANT USAGE ON SCHEMA public TO tallystick_app, tallystick_enclave, tallystick_auditor")
     run("GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA public TO tallystick_app")
+    run(f"REVOKE INSERT ON {', '.join(VIEWS)} FROM tallystick_app")
     for table, own in SERVERS_OWN.items():
         described = f"SELECT attname FROM pg_attribute WHERE attrelid = '{table}'::regclass AND attnum > 0"
         others = ", ".join(name for (name,) in run(described) if name != own)

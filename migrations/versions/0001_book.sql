@@ -217,15 +217,30 @@ CREATE TABLE standings (
     )
 ) WITH (fillfactor = 50);
 
--- One row for each command that was carried out. What it moved stands in legs, what it did to one account alone in
--- account_steps; what it asked beyond what those show, in `asked`.
+-- One row for each command that was carried out: what it said (what its movements do not show, in `asked`), the first
+-- leg that it moved and its step, what it did to one account alone: mostly all there is. A leg is one amount on two
+-- accounts, so that a debit without its credit cannot be written down at all. The counters of an account stand as they
+-- were after it. Wide columns first: no byte is lost to alignment.
 CREATE TABLE transfers (
+    amount_minor bigint CHECK (amount_minor > 0),
+    debit_version bigint,
+    credit_version bigint,
+    debit_debits_minor bigint,
+    debit_credits_minor bigint,
+    debit_held_minor bigint,
+    credit_debits_minor bigint,
+    credit_credits_minor bigint,
+    credit_held_minor bigint,
+    debit_number int,
+    credit_number int,
+    step_version bigint CHECK (step_version > 0),
+    step_amount_minor bigint,
+    step_debits_minor bigint,
+    step_credits_minor bigint,
+    step_held_minor bigint CHECK (step_held_minor >= 0),
+    step_number int,
     id uuid PRIMARY KEY,
     programme_id uuid NOT NULL,
-    kind text NOT NULL CHECK (kind IN (
-        'post', 'hold', 'increase', 'capture', 'release', 'expire', 'reverse', 'open', 'freeze', 'unfreeze', 'close'
-    )),
-    reference text NOT NULL,
     hold_id uuid,
     reverses_id uuid,
     clearance_id uuid,
@@ -233,6 +248,10 @@ CREATE TABLE transfers (
     effective_at timestamptz NOT NULL,
     recorded_at timestamptz NOT NULL,
     xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    kind text NOT NULL CHECK (kind IN (
+        'post', 'hold', 'increase', 'capture', 'release', 'expire', 'reverse', 'open', 'freeze', 'unfreeze', 'close'
+    )),
+    reference text NOT NULL,
     asked jsonb,
     metadata jsonb,
     -- No money moves without a redeemed clearance, or a bank's word that it already has. What moves none needs neither.
@@ -243,15 +262,43 @@ CREATE TABLE transfers (
         )
     ),
     CHECK ((kind IN ('increase', 'capture', 'release', 'expire')) = (hold_id IS NOT NULL)),
-    CHECK ((kind = 'reverse') = (reverses_id IS NOT NULL))
+    CHECK ((kind = 'reverse') = (reverses_id IS NOT NULL)),
+    CONSTRAINT transfers_leg CHECK (
+        CASE WHEN kind IN ('post', 'capture', 'reverse') THEN (
+            amount_minor, debit_number, debit_version, debit_debits_minor, debit_credits_minor, debit_held_minor,
+            credit_number, credit_version, credit_debits_minor, credit_credits_minor, credit_held_minor
+        ) IS NOT NULL ELSE (
+            amount_minor, debit_number, debit_version, debit_debits_minor, debit_credits_minor, debit_held_minor,
+            credit_number, credit_version, credit_debits_minor, credit_credits_minor, credit_held_minor
+        ) IS NULL END
+    ),
+    CONSTRAINT transfers_two_accounts CHECK (debit_number <> credit_number),
+    CONSTRAINT transfers_step CHECK (
+        CASE WHEN kind IN ('post', 'reverse') THEN (
+            step_number, step_version, step_amount_minor, step_debits_minor, step_credits_minor, step_held_minor
+        ) IS NULL ELSE (
+            step_number, step_version, step_amount_minor, step_debits_minor, step_credits_minor, step_held_minor
+        ) IS NOT NULL END
+    ),
+    CONSTRAINT transfers_step_amount CHECK (
+        CASE WHEN kind IN ('open', 'freeze', 'unfreeze', 'close') THEN step_amount_minor = 0
+            ELSE step_amount_minor > 0 END
+    )
 );
 CREATE INDEX transfers_by_programme ON transfers (programme_id, xid);
+CREATE UNIQUE INDEX transfers_by_debit ON transfers (debit_number, debit_version) WHERE debit_number IS NOT NULL;
+CREATE UNIQUE INDEX transfers_by_credit ON transfers (credit_number, credit_version) WHERE credit_number IS NOT NULL;
+CREATE UNIQUE INDEX transfers_by_step ON transfers (step_number, step_version) WHERE step_number IS NOT NULL;
 CREATE UNIQUE INDEX transfers_reversed_once ON transfers (reverses_id) WHERE reverses_id IS NOT NULL;
 CREATE INDEX transfers_by_metadata ON transfers USING gin (metadata jsonb_path_ops) WHERE metadata IS NOT NULL;
+-- Balances by value date look only at what was not effective when it was recorded; most of the book is.
+CREATE INDEX transfers_dated_debit ON transfers (debit_number, effective_at, recorded_at)
+    WHERE effective_at <> recorded_at AND debit_number IS NOT NULL;
+CREATE INDEX transfers_dated_credit ON transfers (credit_number, effective_at, recorded_at)
+    WHERE effective_at <> recorded_at AND credit_number IS NOT NULL;
 
--- A leg is one row, so that a debit without its credit cannot be written down at all. Both accounts' counters stand as
--- they were after it. Wide columns first: no byte is lost to alignment.
-CREATE TABLE legs (
+-- The legs of a transfer from its second one on.
+CREATE TABLE further_legs (
     amount_minor bigint NOT NULL CHECK (amount_minor > 0),
     debit_version bigint NOT NULL,
     credit_version bigint NOT NULL,
@@ -261,49 +308,70 @@ CREATE TABLE legs (
     credit_debits_minor bigint NOT NULL,
     credit_credits_minor bigint NOT NULL,
     credit_held_minor bigint NOT NULL,
-    effective_at timestamptz NOT NULL,
-    recorded_at timestamptz NOT NULL,
-    transfer_id uuid NOT NULL,
     debit_number int NOT NULL,
     credit_number int NOT NULL,
-    leg smallint NOT NULL CHECK (leg > 0),
-    CONSTRAINT legs_by_debit PRIMARY KEY (debit_number, debit_version),
-    CONSTRAINT legs_by_credit UNIQUE (credit_number, credit_version),
-    CHECK (debit_number <> credit_number)
-);
-CREATE INDEX legs_by_transfer ON legs (transfer_id);
--- Balances by value date look only at what was not effective when it was recorded; most of the book is.
-CREATE INDEX legs_dated_debit ON legs (debit_number, effective_at, recorded_at) WHERE effective_at <> recorded_at;
-CREATE INDEX legs_dated_credit ON legs (credit_number, effective_at, recorded_at) WHERE effective_at <> recorded_at;
-
-CREATE TABLE account_steps (
-    version bigint NOT NULL CHECK (version > 0),
-    amount_minor bigint NOT NULL,
-    debits_after_minor bigint NOT NULL,
-    credits_after_minor bigint NOT NULL,
-    held_after_minor bigint NOT NULL CHECK (held_after_minor >= 0),
     effective_at timestamptz NOT NULL,
     recorded_at timestamptz NOT NULL,
     transfer_id uuid NOT NULL,
-    account_number int NOT NULL,
-    movement text NOT NULL CHECK (movement IN ('hold', 'release', 'open', 'freeze', 'unfreeze', 'close')),
-    PRIMARY KEY (account_number, version),
-    CHECK (CASE WHEN movement IN ('hold', 'release') THEN amount_minor > 0 ELSE amount_minor = 0 END)
+    leg smallint NOT NULL CHECK (leg > 1),
+    PRIMARY KEY (transfer_id, leg),
+    CONSTRAINT further_legs_by_debit UNIQUE (debit_number, debit_version),
+    CONSTRAINT further_legs_by_credit UNIQUE (credit_number, credit_version),
+    CONSTRAINT further_legs_two_accounts CHECK (debit_number <> credit_number)
 );
-CREATE INDEX account_steps_by_transfer ON account_steps (transfer_id);
+CREATE INDEX further_legs_dated_debit ON further_legs (debit_number, effective_at, recorded_at)
+    WHERE effective_at <> recorded_at;
+CREATE INDEX further_legs_dated_credit ON further_legs (credit_number, effective_at, recorded_at)
+    WHERE effective_at <> recorded_at;
 
--- An entry is a movement as one account saw it.
-CREATE VIEW entries AS
-SELECT debit_number AS account_number, debit_version AS version, transfer_id, leg, 'debit'::text AS movement,
-    amount_minor, debit_debits_minor AS debits_after_minor, debit_credits_minor AS credits_after_minor,
-    debit_held_minor AS held_after_minor, effective_at, recorded_at FROM legs
+-- All legs.
+CREATE VIEW legs AS
+SELECT id AS transfer_id, 1::smallint AS leg, amount_minor,
+    debit_number, debit_version, debit_debits_minor, debit_credits_minor, debit_held_minor,
+    credit_number, credit_version, credit_debits_minor, credit_credits_minor, credit_held_minor,
+    effective_at, recorded_at
+FROM transfers WHERE debit_number IS NOT NULL
 UNION ALL
-SELECT credit_number, credit_version, transfer_id, leg, 'credit'::text,
-    amount_minor, credit_debits_minor, credit_credits_minor, credit_held_minor, effective_at, recorded_at FROM legs
+SELECT transfer_id, leg, amount_minor,
+    debit_number, debit_version, debit_debits_minor, debit_credits_minor, debit_held_minor,
+    credit_number, credit_version, credit_debits_minor, credit_credits_minor, credit_held_minor,
+    effective_at, recorded_at
+FROM further_legs;
+
+-- What happened to one account alone: money on it was held or released; it was opened, frozen, closed.
+CREATE FUNCTION movement_of(kind text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE kind WHEN 'increase' THEN 'hold' WHEN 'capture' THEN 'release' WHEN 'expire' THEN 'release' ELSE kind END
+$$;
+CREATE VIEW account_steps AS
+SELECT id AS transfer_id, step_number AS account_number, step_version AS version, movement_of(kind) AS movement,
+    step_amount_minor AS amount_minor, step_debits_minor AS debits_after_minor,
+    step_credits_minor AS credits_after_minor, step_held_minor AS held_after_minor, effective_at, recorded_at
+FROM transfers WHERE step_number IS NOT NULL;
+
+-- An entry is a movement as one account saw it. This view is for who names the account: what has no leg, or no step, has
+-- a row of no account here, because a condition would keep the planner from merging branches in the order of versions.
+CREATE VIEW account_entries AS
+SELECT debit_number AS account_number, debit_version AS version, id AS transfer_id, 1::smallint AS leg,
+    'debit'::text AS movement, amount_minor, debit_debits_minor AS debits_after_minor,
+    debit_credits_minor AS credits_after_minor, debit_held_minor AS held_after_minor, effective_at, recorded_at
+FROM transfers
 UNION ALL
-SELECT account_number, version, transfer_id, 0::smallint, movement,
-    amount_minor, debits_after_minor, credits_after_minor, held_after_minor, effective_at, recorded_at
-FROM account_steps;
+SELECT credit_number, credit_version, id, 1::smallint, 'credit'::text, amount_minor,
+    credit_debits_minor, credit_credits_minor, credit_held_minor, effective_at, recorded_at
+FROM transfers
+UNION ALL
+SELECT debit_number, debit_version, transfer_id, leg, 'debit'::text, amount_minor,
+    debit_debits_minor, debit_credits_minor, debit_held_minor, effective_at, recorded_at
+FROM further_legs
+UNION ALL
+SELECT credit_number, credit_version, transfer_id, leg, 'credit'::text, amount_minor,
+    credit_debits_minor, credit_credits_minor, credit_held_minor, effective_at, recorded_at
+FROM further_legs
+UNION ALL
+SELECT step_number, step_version, id, 0::smallint, movement_of(kind), step_amount_minor,
+    step_debits_minor, step_credits_minor, step_held_minor, effective_at, recorded_at
+FROM transfers;
+CREATE VIEW entries AS SELECT * FROM account_entries WHERE account_number IS NOT NULL;
 
 -- The version that an account had at an instant (0: none yet). Versions are gapless and their times never run
 -- backwards, so halving finds it in a few index look-ups, whatever the account's history.
@@ -320,7 +388,7 @@ BEGIN
     END IF;
     WHILE known + 1 < beyond LOOP
         probe := (known + beyond) / 2;
-        SELECT recorded_at INTO STRICT probed FROM entries WHERE account_number = account AND version = probe;
+        SELECT recorded_at INTO STRICT probed FROM account_entries WHERE account_number = account AND version = probe;
         IF probed <= instant THEN known := probe; ELSE beyond := probe; END IF;
     END LOOP;
     RETURN known;
@@ -605,7 +673,7 @@ DO $$
 DECLARE fact text;
 BEGIN
     FOREACH fact IN ARRAY ARRAY[
-        'accounts', 'transfers', 'legs', 'account_steps', 'units', 'clearances', 'cases', 'line_steps', 'events',
+        'accounts', 'transfers', 'further_legs', 'units', 'clearances', 'cases', 'line_steps', 'events',
         'statements', 'statement_lines', 'matches', 'log_leaves', 'checkpoints', 'sanctions_lists', 'sanctions_names'
     ] LOOP
         EXECUTE format(
@@ -615,36 +683,11 @@ BEGIN
 END $$;
 
 -- Every transfer balances, whatever the code above the database believes: a leg is one amount, and both its accounts
--- are of one programme and one currency. Movements are written before their transfer, so none is ever added to one
--- that stands. One check a statement, however many rows it brings; always by the index, because a planner that has not
--- yet seen a table grow would read all of it.
-CREATE FUNCTION refuse_crossing() RETURNS trigger LANGUAGE plpgsql
+-- are of one programme and one currency; and a transfer touches only accounts of its own programme. What authorises
+-- it is there. One check a statement, however many rows it brings (what authorises thousands of transfers is mostly one
+-- and the same); always by the index, because a planner that has not yet seen a table grow would read all of it.
+CREATE FUNCTION refuse_unsound_transfers() RETURNS trigger LANGUAGE plpgsql
     SET join_collapse_limit = 1 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
-BEGIN
-    IF (
-        SELECT count(*) FROM added
-        JOIN accounts AS debit ON debit.number = added.debit_number
-        JOIN accounts AS credit ON credit.number = added.credit_number
-        WHERE debit.programme_id = credit.programme_id AND debit.currency = credit.currency
-    ) <> (SELECT count(*) FROM added) THEN
-        RAISE EXCEPTION 'a leg joins two accounts of one programme and one currency' USING ERRCODE = 'check_violation';
-    END IF;
-    RETURN NULL;
-END $$;
-CREATE TRIGGER legs_cross_nothing AFTER INSERT ON legs REFERENCING NEW TABLE AS added
-    FOR EACH STATEMENT EXECUTE FUNCTION refuse_crossing();
-
-CREATE FUNCTION refuse_late() RETURNS trigger LANGUAGE plpgsql
-    SET join_collapse_limit = 1 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
-BEGIN
-    IF EXISTS (SELECT FROM added JOIN transfers ON transfers.id = added.transfer_id) THEN
-        -- Two who use one id at once: who comes second finds the first when he tries again.
-        RAISE EXCEPTION 'a transfer takes no movements once it stands' USING ERRCODE = 'unique_violation';
-    END IF;
-    RETURN NULL;
-END $$;
--- A foreign key in one check a statement: what authorises thousands of transfers is mostly one and the same.
-CREATE FUNCTION refuse_unfounded() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF EXISTS (
         SELECT FROM (SELECT DISTINCT programme_id, clearance_id, notice_id FROM added) AS named
@@ -655,15 +698,50 @@ BEGIN
         RAISE EXCEPTION 'a transfer names a clearance, a notice or a programme that is not there'
             USING ERRCODE = 'foreign_key_violation';
     END IF;
+    IF (
+        SELECT count(*) FROM added
+        JOIN accounts AS debit ON debit.number = added.debit_number
+        JOIN accounts AS credit ON credit.number = added.credit_number
+        WHERE debit.programme_id = added.programme_id AND credit.programme_id = added.programme_id
+            AND debit.currency = credit.currency
+    ) <> (SELECT count(debit_number) FROM added) THEN
+        RAISE EXCEPTION 'a leg joins two accounts of one currency, both of its own programme'
+            USING ERRCODE = 'check_violation';
+    END IF;
+    IF (
+        SELECT count(*) FROM added
+        JOIN accounts ON accounts.number = added.step_number AND accounts.programme_id = added.programme_id
+        WHERE added.step_number IS NOT NULL
+    ) <> (SELECT count(step_number) FROM added) THEN
+        RAISE EXCEPTION 'a step is on an account of its own programme' USING ERRCODE = 'check_violation';
+    END IF;
     RETURN NULL;
 END $$;
-CREATE TRIGGER transfers_are_founded AFTER INSERT ON transfers REFERENCING NEW TABLE AS added
-    FOR EACH STATEMENT EXECUTE FUNCTION refuse_unfounded();
+CREATE TRIGGER transfers_are_sound AFTER INSERT ON transfers REFERENCING NEW TABLE AS added
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_unsound_transfers();
 
-CREATE TRIGGER legs_come_first AFTER INSERT ON legs REFERENCING NEW TABLE AS added
-    FOR EACH STATEMENT EXECUTE FUNCTION refuse_late();
-CREATE TRIGGER account_steps_come_first AFTER INSERT ON account_steps REFERENCING NEW TABLE AS added
-    FOR EACH STATEMENT EXECUTE FUNCTION refuse_late();
+-- The same of the legs behind the first. They come with their transfer, in one transaction: none is ever added to one
+-- that stands, and none stands alone.
+CREATE FUNCTION refuse_unsound_legs() RETURNS trigger LANGUAGE plpgsql
+    SET join_collapse_limit = 1 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+BEGIN
+    IF (
+        SELECT count(*) FROM added
+        JOIN transfers ON transfers.id = added.transfer_id
+        JOIN accounts AS debit ON debit.number = added.debit_number
+        JOIN accounts AS credit ON credit.number = added.credit_number
+        WHERE debit.programme_id = transfers.programme_id AND credit.programme_id = transfers.programme_id
+            AND debit.currency = credit.currency
+            AND transfers.debit_number IS NOT NULL AND transfers.xid = pg_current_xact_id()
+            AND transfers.effective_at = added.effective_at AND transfers.recorded_at = added.recorded_at
+    ) <> (SELECT count(*) FROM added) THEN
+        RAISE EXCEPTION 'a leg joins two accounts of one currency, both of the programme of the transfer that it comes with'
+            USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER further_legs_are_sound AFTER INSERT ON further_legs REFERENCING NEW TABLE AS added
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_unsound_legs();
 
 -- What was said about the past stays true: a horizon only rises, and what is sealed is sealed for good.
 CREATE FUNCTION refuse_unsettling() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -290,7 +290,7 @@ def test_a_row_too_many_is_found(stage: Stage) -> None:
         ("UPDATE standings SET credits_minor = credits_minor + 1 WHERE number = {number}", "made or lost"),
         ("UPDATE standings SET version = version + 1 WHERE number = {number}", "versions"),
         ("UPDATE standings SET held_minor = held_minor + 1 WHERE number = {number}", "what the holds say"),
-        ("DELETE FROM legs WHERE credit_number = {number}", "made or lost"),
+        ("DELETE FROM transfers WHERE credit_number = {number}", "made or lost"),
     ],
 )
 def test_a_book_that_was_bent_is_found(stage: Stage, tampering: str, words: str) -> None:

@@ -84,7 +84,7 @@ def test_without_the_checkpoint_key_it_says_what_it_did_not_check(book: Book) ->
 
 
 def test_changed_row_is_named_and_the_exit_code_says_so(book: Book) -> None:
-    rewrite(book.database, "UPDATE legs SET amount_minor = 12901 WHERE amount_minor = 12900")
+    rewrite(book.database, "UPDATE transfers SET amount_minor = 12901 WHERE amount_minor = 12900")
     rewrite(book.database, "UPDATE standings SET held_minor = 12 WHERE held_minor = 11")
 
     told = verify(book.home, "--database", book.url)

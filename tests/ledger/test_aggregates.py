@@ -272,7 +272,7 @@ def test_metadata_are_found_by_their_index(open_tx: OpenTx, database: Database) 
                 for number in range(8_000)
             ),
         )
-    analyse(database, "transfers", "legs", "account_steps", "accounts")
+    analyse(database, "transfers", "further_legs", "accounts")
 
     with open_tx() as tx:
         # The last statements of a page look the legs up: the metadata are looked for in the first.

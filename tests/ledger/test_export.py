@@ -568,8 +568,8 @@ def test_a_checkpoint_is_checked_with_the_key_that_the_auditor_has(exported: Exp
         "UPDATE transfers SET reference = 'innocent' WHERE reference = 'mistaken'",
         "UPDATE transfers SET metadata = NULL WHERE metadata IS NOT NULL",
         "UPDATE transfers SET metadata = '1.5' WHERE metadata IS NOT NULL",
-        "UPDATE legs SET amount_minor = 12901 WHERE amount_minor = 12900",
-        "UPDATE account_steps SET amount_minor = 38001 WHERE amount_minor = 38000",
+        "UPDATE transfers SET amount_minor = 12901 WHERE amount_minor = 12900",
+        "UPDATE transfers SET step_amount_minor = 38001 WHERE step_amount_minor = 38000",
         "UPDATE log_leaves SET leaf_hash = sha256('x') WHERE position = 3",
     ],
 )

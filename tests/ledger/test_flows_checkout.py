@@ -141,7 +141,7 @@ def test_a_cart_is_one_hold_on_the_payers_wallet(open_tx: OpenTx, world: World) 
         assert order.amount_minor == 38_348
         assert posted(tx, world) == {"safeguarding_bank": 50_000, "ana": 50_000}
         assert held(tx, world) == {"ana": 38_348}
-        assert table_counts(tx)["account_steps"] == before["account_steps"] + 1
+        assert table_counts(tx)["transfers"] == before["transfers"] + 1
         assert told_of(tx, world.programme_id, order.checkout_id) == ["checkout.authorised"]
 
 

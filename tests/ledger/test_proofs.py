@@ -133,7 +133,7 @@ def test_a_proof_that_needs_what_was_rewritten_is_not_given(
     [
         "UPDATE transfers SET reference = 'innocent' WHERE reference = 'mistaken'",
         """UPDATE transfers SET asked = '{"x": 1.5}' WHERE reference = 'mistaken'""",
-        "UPDATE legs SET amount_minor = 8 WHERE transfer_id = (SELECT id FROM transfers WHERE reference = 'mistaken')",
+        "UPDATE transfers SET amount_minor = 8 WHERE reference = 'mistaken'",
         "DELETE FROM transfers WHERE reference = 'mistaken'",
     ],
 )

@@ -680,7 +680,7 @@ def test_the_past_of_an_account_costs_its_odd_legs_and_not_its_history(
             done(tx, *[ours.transfer(tx, (0, 1, 1)) for _ in range(2_000)])
     with open_tx(minutes(7)) as tx:
         ours.move(tx, (0, 1, 7), effective_at=minutes(2))
-    analyse(database, "legs", "account_steps", "accounts")
+    analyse(database, "transfers", "further_legs", "accounts")
     pages = {}
 
     with open_tx(minutes(10)) as tx:
@@ -709,7 +709,7 @@ def test_the_past_of_an_account_costs_its_odd_legs_and_not_its_history(
             plan = plan_of(tx, question)
             pages[name] = plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
         whole = tx.connection.execute(
-            sa.text("SELECT relpages FROM pg_class WHERE relname = 'legs'")
+            sa.text("SELECT relpages FROM pg_class WHERE relname = 'transfers'")
         ).scalar_one()
 
     assert whole > 200
