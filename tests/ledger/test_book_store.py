@@ -433,7 +433,7 @@ def test_a_leg_over_two_currencies_or_two_programmes_is_refused_by_the_database(
     ):
         for insert in (insert_legs, insert_second):
             with (
-                pytest.raises(sa.exc.IntegrityError, match="a leg joins two accounts of one currency"),
+                pytest.raises(sa.exc.IntegrityError, match="leg .*joins two"),
                 open_tx() as tx,
             ):
                 insert(tx, bank, leg_by_hand(tx, *pair))
@@ -449,7 +449,7 @@ def test_a_step_on_an_account_of_another_programme_is_refused_by_the_database(
         command = bank.ask.freeze("by hand", theirs)
         write_by_hand(tx, command, step=step_by_hand(tx, theirs, Movement.FREEZE, 0))
 
-    refused_by_the_database(open_tx, "a step is on an account of its own programme", insert)
+    refused_by_the_database(open_tx, "on accounts of its own programme", insert)
 
 
 def test_a_leg_of_an_account_that_is_not_there_is_refused_by_the_database(
@@ -460,7 +460,7 @@ def test_a_leg_of_an_account_that_is_not_there_is_refused_by_the_database(
         nowhere = leg._replace(credit=leg.credit._replace(number=999_999))
 
     for insert in (insert_legs, insert_second):
-        with pytest.raises(sa.exc.IntegrityError, match="a leg joins two accounts"), open_tx() as tx:
+        with pytest.raises(sa.exc.IntegrityError, match="leg .*joins two"), open_tx() as tx:
             insert(tx, bank, nowhere)
 
 
@@ -472,7 +472,7 @@ def test_one_bad_leg_among_good_ones_is_refused_by_the_database(open_tx: OpenTx,
         pairs = ((bank.safe, bank.ana), (bank.safe, bank.ben), (bank.ben, dollars))
         insert_legs(tx, bank, *(leg_by_hand(tx, *pair) for pair in pairs))
 
-    refused_by_the_database(open_tx, "a leg joins two accounts", insert)
+    refused_by_the_database(open_tx, "leg .*joins two", insert)
 
 
 def test_sound_legs_are_taken_so_the_refusals_above_have_one_cause(open_tx: OpenTx, bank: Bank) -> None:
@@ -501,12 +501,12 @@ def test_a_transfer_that_stands_takes_no_further_leg(open_tx: OpenTx, bank: Bank
     with open_tx() as tx:
         insert_legs(tx, bank, leg_by_hand(tx, bank.safe, bank.ana))
 
-    with pytest.raises(sa.exc.IntegrityError, match="the transfer that it comes with"), open_tx() as tx:
+    with pytest.raises(sa.exc.IntegrityError, match="comes with its transfer"), open_tx() as tx:
         further_leg(tx, bank, "by hand", leg_by_hand(tx, bank.safe, bank.ben))
 
 
 def test_a_further_leg_without_its_transfer_is_refused_by_the_database(open_tx: OpenTx, bank: Bank) -> None:
-    with pytest.raises(sa.exc.IntegrityError, match="the transfer that it comes with"), open_tx() as tx:
+    with pytest.raises(sa.exc.IntegrityError, match="comes with its transfer"), open_tx() as tx:
         further_leg(tx, bank, "never", leg_by_hand(tx, bank.safe, bank.ben))
 
 
@@ -517,7 +517,7 @@ def test_a_further_leg_has_the_times_of_its_transfer(open_tx: OpenTx, bank: Bank
         insert_legs(tx, bank, leg_by_hand(tx, bank.safe, bank.ana))
         further_leg(tx, bank, "by hand", leg_by_hand(tx, bank.safe, bank.ben), at)
 
-    refused_by_the_database(open_tx, "the transfer that it comes with", lambda tx: insert(tx, later))
+    refused_by_the_database(open_tx, "comes with its transfer", lambda tx: insert(tx, later))
     with open_tx() as tx:
         insert(tx, MONDAY_MORNING)
 
