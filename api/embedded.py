@@ -24,6 +24,7 @@ _SETTINGS = {
     "listen_addresses": "'127.0.0.1'",
     "unix_socket_directories": "''",
     "max_wal_size": "'4GB'",
+    "wal_init_zero": "off",
     "max_connections": "100",
     "timezone": "'UTC'",
     "log_timezone": "'UTC'",

@@ -4,9 +4,11 @@ May not commit, call a network or look at a clock: the transaction brings its ow
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import chain
+from typing import Any
 
 from ledger.core.account import HoldState
 from ledger.core.clearance import Clearance
@@ -56,7 +58,9 @@ from ledger.store.units import unit_codes
 Group = Sequence[Command]
 PIECE = 128
 """How many groups are decided before the first of them goes to the server."""
-_IS_ID = re.compile("xfr_[0-9a-f]{32}").fullmatch
+OfKind = Mapping[type[Command], list[Any]]
+"""The commands of a batch by what they are, each kind in the order of the batch."""
+_ARE_IDS = re.compile(r"(?:xfr_[0-9a-f]{32}\n)*").fullmatch
 
 
 def post(
@@ -73,16 +77,19 @@ def post(
     commands = list(chain.from_iterable(groups))
     if len(commands) > BATCH_MAX:
         raise InvalidValue(f"A batch holds at most {BATCH_MAX} commands.", field="groups")
-    if not all(_IS_ID(command.id) for command in commands):
-        raise InvalidValue("The id of a command is an id of the kind xfr_.", field="id")
-    if any(command.effective_at.tzinfo is None for command in commands):
-        raise InvalidValue("A command takes effect at an instant, with its offset.", field="effective_at")
     if not commands:
         return tuple(() for _ in groups)
-    openings = [command for command in commands if isinstance(command, Open)]
-    deciding = Deciding(_read(tx, commands, openings), tx.now)
+    ids = [command.id for command in commands]
+    if not _ARE_IDS("\n".join([*ids, ""])):
+        raise InvalidValue("The id of a command is an id of the kind xfr_.", field="id")
+    if None in [command.effective_at.tzinfo for command in commands]:
+        raise InvalidValue("A command takes effect at an instant, with its offset.", field="effective_at")
+    of_kind: OfKind = defaultdict(list)
+    for command in commands:
+        of_kind[type(command)].append(command)
+    deciding = Deciding(_read(tx, ids, of_kind), tx.now)
     # Accounts and clearances stand before the transfers that name them: where there are any, all is decided first.
-    return _write(tx, deciding, [groups] if openings or clearances else _pieces(groups), clearances)
+    return _write(tx, deciding, [groups] if of_kind[Open] or clearances else _pieces(groups), clearances)
 
 
 def post_once(
@@ -108,17 +115,16 @@ def recall(
     return tuple(Deciding(Book(accounts={}, known=known), tx.now).decide(groups).results)
 
 
-def _read(tx: Tx, commands: Sequence[Command], openings: Sequence[Open]) -> Book:
+def _read(tx: Tx, ids: Collection[TransferId], of_kind: OfKind) -> Book:
     """Locks every account that the batch may touch, and only then reads what the locks protect."""
-    programme_ids = {command.programme_id for command in commands}
+    programme_ids = {command.programme_id for commands in of_kind.values() for command in commands}
     calendars = share_calendars(tx, programme_ids)
-    on_hold = (Increase, Capture, Release, Expire)
-    hold_ids = {command.hold_id for command in commands if isinstance(command, on_hold)}
-    posted = read_posted(tx, {command.transfer_id for command in commands if isinstance(command, Reverse)})
-    named = {*_named_accounts(commands), *_moved_accounts(posted.values())}
-    locked = lock_accounts(tx, named, held_by=hold_ids)
+    hold_ids = {command.hold_id for kind in (Increase, Capture, Release, Expire) for command in of_kind[kind]}
+    posted = read_posted(tx, {command.transfer_id for command in of_kind[Reverse]})
+    locked = lock_accounts(tx, _named_accounts(of_kind, posted.values()), held_by=hold_ids)
     holds = read_holds(tx, hold_ids)
-    known = known_transfers(tx, {command.id for command in commands})
+    known = known_transfers(tx, ids)
+    openings = of_kind[Open]
     new = [command.account_id for command in openings if command.id not in known]
     return Book(
         accounts=locked,
@@ -131,6 +137,17 @@ def _read(tx: Tx, commands: Sequence[Command], openings: Sequence[Open]) -> Book
         units=unit_codes(tx, programme_ids) if openings else {},
         numbers=draw_numbers(tx, [account_id for account_id in new if account_id not in locked]),
     )
+
+
+def _named_accounts(of_kind: OfKind, posted: Iterable[Posted]) -> set[AccountId]:
+    """The accounts that commands name, and those of the transfers that they reverse."""
+    named = {
+        command.account_id for kind in (Hold, Open, Freeze, Unfreeze, Close) for command in of_kind[kind]
+    }
+    for moving in (of_kind[Post], of_kind[Capture], posted):
+        legs = [leg for each in moving for leg in each.legs]
+        named.update([leg.debit for leg in legs], [leg.credit for leg in legs])
+    return named
 
 
 def _write(
@@ -174,17 +191,3 @@ def _save_holds(tx: Tx, changed: Sequence[HoldState], recorded: Sequence[Recorde
 
 def _pieces(groups: Sequence[Group]) -> Iterator[Sequence[Group]]:
     return (groups[start : start + PIECE] for start in range(0, len(groups), PIECE))
-
-
-def _named_accounts(commands: Iterable[Command]) -> Iterator[AccountId]:
-    for command in commands:
-        if isinstance(command, Post | Capture):
-            for leg in command.legs:
-                yield leg.debit
-                yield leg.credit
-        elif isinstance(command, Hold | Open | Freeze | Unfreeze | Close):
-            yield command.account_id
-
-
-def _moved_accounts(posted: Iterable[Posted]) -> Iterator[AccountId]:
-    return (account for item in posted for leg in item.legs for account in (leg.debit, leg.credit))

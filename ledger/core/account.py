@@ -77,6 +77,12 @@ class HoldState(NamedTuple):
         """What is still reserved."""
         return self.amount_minor - self.captured_minor - self.released_minor
 
+    def used(self, *, captured_minor: int, released_minor: int) -> "HoldState":
+        """The hold after so much of it was captured and given back."""
+        captured_minor += self.captured_minor
+        released_minor += self.released_minor
+        return HoldState(*self[:4], captured_minor, released_minor, self.expires_at)
+
 
 class Entry(NamedTuple):
     """A movement as one account saw it, with that account's counters after it. `leg` 0: of that account alone."""

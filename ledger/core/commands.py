@@ -323,8 +323,10 @@ def asked_of(command: Command) -> Content:
 
 
 def _asked_of_post(command: Post) -> dict[str, Canonical]:
-    most = {str(place): leg.amount_minor for place, leg in enumerate(command.legs, start=1) if leg.up_to}
-    asked: dict[str, Canonical] = {"up_to": most} if most else {}
+    asked: dict[str, Canonical] = {}
+    if [leg for leg in command.legs if leg.up_to]:
+        places = enumerate(command.legs, start=1)
+        asked["up_to"] = {str(place): leg.amount_minor for place, leg in places if leg.up_to}
     if command.rate is not None:
         rate = command.rate
         asked["rate"] = [rate.sold, rate.bought, rate.numerator, rate.denominator]

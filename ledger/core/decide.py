@@ -183,12 +183,18 @@ def _move_one(view: View, command: Command, leg: Leg) -> int:
     view.touch(debit)
     view.touch(credit)
     _enter(view, leg.amount_minor, debit=debit, credit=credit)
-    _check_limits(view)
+    if not (debit.within() and credit.within()):
+        _check_limits(view)
     return leg.amount_minor
 
 
 def _pairs(view: View, command: Command, legs: Iterable[Leg]) -> list[Pair]:
-    return [(view.account(command, leg.debit), view.account(command, leg.credit)) for leg in legs]
+    """The accounts of the legs, all of them noted before anything is written on one."""
+    pairs = [(view.account(command, leg.debit), view.account(command, leg.credit)) for leg in legs]
+    for debit, credit in pairs:
+        view.touch(debit)
+        view.touch(credit)
+    return pairs
 
 
 def _move(view: View, legs: Sequence[Leg], pairs: Sequence[Pair], rate: Rate | None = None) -> int:
@@ -197,7 +203,6 @@ def _move(view: View, legs: Sequence[Leg], pairs: Sequence[Pair], rate: Rate | N
     if rate is not None:
         _check_rate(rate, legs, pairs)
     _check_take_movements(pairs)
-    view.touch_all(pairs)
     moved_minor = 0
     for leg, (debit, credit) in zip(legs, pairs, strict=True):
         amount_minor = _as_much(leg.amount_minor, debit, credit) if leg.up_to else leg.amount_minor
@@ -277,8 +282,8 @@ def _as_much(most_minor: int, debit: Running, credit: Running) -> int:
 
 
 def _check_limits(view: View) -> None:
-    """Looks at each account as it was before the command and as it is after it."""
-    touched = view.touched()
+    """Looks at each account that is not within its limits as it was before the command and as it is after it."""
+    touched = [before for before in view.touched() if not before[0].within()]
     for before in touched:
         after = before[0]
         if (
@@ -407,22 +412,25 @@ def _capture(view: View, command: Capture) -> int:
     hold = view.open_hold(command)
     _check_not_expired(view, hold)
     payer = view.account(command, hold.account_id)
-    if any((leg.credit if payer.grows_on_debit else leg.debit) != hold.account_id for leg in command.legs):
-        raise Stop(Refusal.LEG_NOT_FROM_HOLD, "every leg of a capture draws on the account that is held")
-    total_minor = sum(leg.amount_minor for leg in command.legs)
-    if any(leg.up_to for leg in command.legs) or total_minor > hold.remaining_minor:
-        raise Stop(Refusal.EXCEEDS_HOLD, f"{total_minor} asked, {hold.remaining_minor} left of the hold")
+    total_minor = _drawn(command, hold, payer)
     freed_minor = hold.remaining_minor if command.final else total_minor
     pairs = _pairs(view, command, command.legs)
-    view.touch_all(pairs)
     view.step(payer, Movement.RELEASE, freed_minor)
     _move(view, command.legs, pairs)
-    view.set_hold(
-        hold._replace(
-            captured_minor=hold.captured_minor + total_minor,
-            released_minor=hold.released_minor + freed_minor - total_minor,
-        )
-    )
+    view.set_hold(hold.used(captured_minor=total_minor, released_minor=freed_minor - total_minor))
+    return total_minor
+
+
+def _drawn(command: Capture, hold: HoldState, payer: Running) -> int:
+    """What the legs of a capture take out of its hold, all together."""
+    total_minor, exact = 0, True
+    for leg in command.legs:
+        if (leg.credit if payer.grows_on_debit else leg.debit) != hold.account_id:
+            raise Stop(Refusal.LEG_NOT_FROM_HOLD, "every leg of a capture draws on the account that is held")
+        total_minor += leg.amount_minor
+        exact = exact and not leg.up_to
+    if not exact or total_minor > hold.remaining_minor:
+        raise Stop(Refusal.EXCEEDS_HOLD, f"{total_minor} asked, {hold.remaining_minor} left of the hold")
     return total_minor
 
 
@@ -452,7 +460,7 @@ def _expire(view: View, command: Expire) -> int:
 
 def _give_back(view: View, command: Command, hold: HoldState, amount_minor: int) -> int:
     view.step(view.account(command, hold.account_id), Movement.RELEASE, amount_minor)
-    view.set_hold(hold._replace(released_minor=hold.released_minor + amount_minor))
+    view.set_hold(hold.used(captured_minor=0, released_minor=amount_minor))
     return amount_minor
 
 

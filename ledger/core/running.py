@@ -8,6 +8,7 @@ from datetime import datetime
 
 from ledger.core.account import Account, Status
 from ledger.core.chart import Side
+from ledger.core.money import MINOR_MAX
 
 Before = tuple["Running", int, int, int, int, datetime, Status]
 
@@ -39,6 +40,18 @@ class Running:
         """What may still be spent."""
         net = self.debits - self.credits if self.grows_on_debit else self.credits - self.debits
         return net - self.held
+
+    def within(self) -> bool:
+        """Whether its counters can be kept and its limits hold."""
+        net = self.debits - self.credits if self.grows_on_debit else self.credits - self.debits
+        floor, cap = self.floor_minor, self.cap_minor
+        return (
+            self.debits <= MINOR_MAX
+            and self.credits <= MINOR_MAX
+            and self.held <= MINOR_MAX
+            and net - self.held >= (-MINOR_MAX if floor is None else floor)
+            and (cap is None or net <= cap)
+        )
 
     def become(self, status: Status) -> None:
         """Changes what the account takes."""

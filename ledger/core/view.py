@@ -123,7 +123,10 @@ class View:
         self.now = now
         self.at = now
         """The one instant at which the command in hand is recorded."""
-        self.calendar = OPEN_CALENDAR
+        self._programme_id: ProgrammeId | None = None
+        self._calendar = OPEN_CALENDAR
+        self._settled = False
+        self._earliest = now
         self.running: dict[AccountId, Running] = {}
         self.holds: dict[TransferId, HoldState] = {}
         self.opened: dict[AccountId, tuple[Open, Account]] = {}
@@ -154,9 +157,17 @@ class View:
         self._serial += 1
         self._command = len(self._before)
         self.legs, self._step = [], None
-        self.calendar = calendar = self.book.calendars.get(command.programme_id, OPEN_CALENDAR)
+        if command.programme_id is not self._programme_id:
+            self._turn_to(command.programme_id)
+        self.at = self._earliest
+
+    def _turn_to(self, programme_id: ProgrammeId) -> None:
+        """Looks at how far the past of a programme is settled."""
+        self._programme_id = programme_id
+        self._calendar = calendar = self.book.calendars.get(programme_id, OPEN_CALENDAR)
+        self._settled = not calendar.soft_closed_until is calendar.closed_until is None
         answered = calendar.answered_until
-        self.at = self.now if answered is None or answered < self.now else answered + _INSTANT
+        self._earliest = self.now if answered is None or answered < self.now else answered + _INSTANT
 
     def rewind(self) -> None:
         """Takes back all that the group has changed."""
@@ -204,12 +215,6 @@ class View:
             self._before.append(running.before())
             self.at = max(self.at, running.recorded_at)
 
-    def touch_all(self, pairs: Iterable[tuple[Running, Running]]) -> None:
-        """The same of all accounts of a transfer, before anything is written on one of them."""
-        for debit, credit in pairs:
-            self.touch(debit)
-            self.touch(credit)
-
     def touched(self) -> list[Before]:
         """The accounts that the command in hand has touched, as they were before it."""
         return self._before[self._command :]
@@ -223,10 +228,11 @@ class View:
             running.held -= amount_minor
         running.version += 1
         running.recorded_at = self.at
-        self._step = StepRecord(
+        record = (
             running.account, movement, running.version, amount_minor,
             running.debits, running.credits, running.held,
         )  # fmt: skip
+        self._step = _named(StepRecord, record)
 
     def taken(self, command: Open) -> bool:
         """Whether an account of this id, or at this place, is there already."""
@@ -299,10 +305,9 @@ class View:
 
     def check_period(self, command: Command) -> None:
         """Whether the day that a command is effective on is still open to it."""
-        calendar = self.calendar
-        if calendar.soft_closed_until is calendar.closed_until is None:
+        if not self._settled:
             return
-        day = command.effective_at
+        calendar, day = self._calendar, command.effective_at
         if calendar.closed_until is not None and day < calendar.closed_until:
             raise Stop(Refusal.PERIOD_CLOSED, f"closed until {calendar.closed_until.isoformat()}")
         soft = calendar.soft_closed_until

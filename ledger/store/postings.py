@@ -73,7 +73,8 @@ _COPY_FURTHER_LEGS = """
         credit_debits_minor, credit_credits_minor, credit_held_minor, debit_number, credit_number)
     FROM STDIN (FORMAT BINARY)
 """
-_FURTHER_LEG = Struct(">hiqiqi16sih").pack
+_FURTHER_LEG_COUNT = Struct(">h").pack(15)
+_FURTHER_LEG = Struct(">i16sih").pack
 _COPY_HOLDS = """
     COPY holds (amount_minor, captured_minor, released_minor, transfer_id, programme_id, account_id,
         expires_at, is_open)
@@ -224,20 +225,20 @@ def _step_fields(step: StepRecord) -> bytes:
 
 def insert_further_legs(tx: Tx, recorded: Sequence[Recorded]) -> None:
     """Writes what transfers moved besides their first leg, in the transaction that wrote them."""
-    rows = b"".join(map(_further_legs, recorded))
-    if rows:
+    longer = [item for item in recorded if len(item.legs) > 1]
+    if longer:
         with tx.copy_in(_COPY_FURTHER_LEGS) as write:
-            write(rows)
+            write(b"".join(map(_further_legs, longer)))
 
 
 def _further_legs(item: Recorded) -> bytes:
-    if len(item.legs) < 2:
-        return b""
     command = item.command
-    said = 8, microseconds(command.effective_at), 8, microseconds(item.recorded_at), 16, id_bytes(command.id)
+    times, transfer_id = time_fields(command.effective_at, item.recorded_at), id_bytes(command.id)
     return b"".join(
-        _FURTHER_LEG(15, *said, 2, number) + _leg_fields(leg)
-        for number, leg in enumerate(item.legs[1:], start=2)
+        [
+            _FURTHER_LEG_COUNT + times + _FURTHER_LEG(16, transfer_id, 2, number) + _leg_fields(leg)
+            for number, leg in enumerate(item.legs[1:], start=2)
+        ]
     )
 
 

@@ -433,7 +433,7 @@ def test_a_leg_over_two_currencies_or_two_programmes_is_refused_by_the_database(
     ):
         for insert in (insert_legs, insert_second):
             with (
-                pytest.raises(sa.exc.IntegrityError, match="leg .*joins two"),
+                pytest.raises(sa.exc.IntegrityError, match=r"leg .*joins two"),
                 open_tx() as tx,
             ):
                 insert(tx, bank, leg_by_hand(tx, *pair))
@@ -460,7 +460,7 @@ def test_a_leg_of_an_account_that_is_not_there_is_refused_by_the_database(
         nowhere = leg._replace(credit=leg.credit._replace(number=999_999))
 
     for insert in (insert_legs, insert_second):
-        with pytest.raises(sa.exc.IntegrityError, match="leg .*joins two"), open_tx() as tx:
+        with pytest.raises(sa.exc.IntegrityError, match=r"leg .*joins two"), open_tx() as tx:
             insert(tx, bank, nowhere)
 
 
@@ -472,7 +472,7 @@ def test_one_bad_leg_among_good_ones_is_refused_by_the_database(open_tx: OpenTx,
         pairs = ((bank.safe, bank.ana), (bank.safe, bank.ben), (bank.ben, dollars))
         insert_legs(tx, bank, *(leg_by_hand(tx, *pair) for pair in pairs))
 
-    refused_by_the_database(open_tx, "leg .*joins two", insert)
+    refused_by_the_database(open_tx, r"leg .*joins two", insert)
 
 
 def test_sound_legs_are_taken_so_the_refusals_above_have_one_cause(open_tx: OpenTx, bank: Bank) -> None:
