@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 
 import sqlalchemy as sa
 
@@ -69,11 +70,9 @@ def carry(engine: sa.Engine, works: Sequence[Work], *, writers: int, seconds: fl
         stack.enter_context(prepared_left_alone())
         begun = time.perf_counter()
         running = [pool.submit(_write, connection, waiting, begun + seconds) for connection in connections]
-        carried = [each for future in running for each in future.result()]
+        carried = [work for future in running for work in future.result()]
         taken_s = time.perf_counter() - begun
-    for work, results in carried:
-        _check_applied(work, results)
-    return Run(len(carried), sum(work.units for work, _ in carried), taken_s)
+    return Run(len(carried), sum(work.units for work in carried), taken_s)
 
 
 def carry_one(connection: sa.Connection, batch: Batch) -> Results:
@@ -84,25 +83,24 @@ def carry_one(connection: sa.Connection, batch: Batch) -> Results:
         return book.post(tx, batch.groups)
 
 
-def _write(
-    connection: sa.Connection, waiting: deque[Work], deadline: float
-) -> list[tuple[Work, list[Results]]]:
+def _write(connection: sa.Connection, waiting: deque[Work], deadline: float) -> list[Work]:
+    """Looks at every answer as it comes, as a caller would, and keeps none of them."""
     carried = []
     while time.perf_counter() < deadline:
         try:
             work = waiting.popleft()
         except IndexError:
             break
-        carried.append((work, [carry_one(connection, batch) for batch in work.batches]))
+        for batch in work.batches:
+            _check_applied(batch, carry_one(connection, batch))
+        carried.append(work)
     return carried
 
 
-def _check_applied(work: Work, results: Sequence[Results]) -> None:
-    for batch, answered in zip(work.batches, results, strict=True):
-        for group, group_results in zip(batch.groups, answered, strict=True):
-            for command, result in zip(group, group_results, strict=True):
-                if not isinstance(result, Applied) or result.id != command.id:
-                    raise BenchRefused(f"{command.id} was to be applied, and the book says {result}")
+def _check_applied(batch: Batch, results: Results) -> None:
+    for command, result in zip(chain.from_iterable(batch.groups), chain.from_iterable(results), strict=True):
+        if type(result) is not Applied or result.id != command.id:
+            raise BenchRefused(f"{command.id} was to be applied, and the book says {result}")
 
 
 @contextmanager

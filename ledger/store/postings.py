@@ -187,13 +187,14 @@ def _transfer_rows(recorded: Sequence[Recorded]) -> Iterator[bytes]:
             kind, programme_id, authority = type(command), command.programme_id, command.authority
             effective_at, recorded_at = command.effective_at, at
             shared = _TRANSFER + _shared_fields(command, at)
+            if kind in _WITHOUT_SUBJECT:
+                shared += _NO_SUBJECT
         asked, metadata = asked_of(command), command.metadata
         if asked != said:
             said, said_field = asked, _json_field(asked) if asked else NULL
         yield b"".join(
             (
-                shared,
-                _NO_SUBJECT if kind in _WITHOUT_SUBJECT else _subject_fields(command),
+                shared if kind in _WITHOUT_SUBJECT else shared + _subject_fields(command),
                 UUID_LENGTH,
                 bytes.fromhex(command.id[4:]),
                 _leg_fields(legs[0]) if legs else _NO_LEG,
