@@ -27,6 +27,7 @@ DURABILITY = (
     "wal_level",
     "shared_buffers",
     "max_wal_size",
+    "wal_init_zero",
     "checkpoint_timeout",
     "data_checksums",
 )
