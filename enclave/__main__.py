@@ -67,12 +67,23 @@ def _serve(arguments: argparse.Namespace) -> int:
             facts=facts,
             log=log,
             clock=_now,
-            limits=Limits(per_payment_minor=arguments.per_payment_limit_minor),
+            limits=_limits(arguments),
             allowed_uids=arguments.allow_uid,
         ) as server,
     ):
         _serve_until_stopped(server, arguments.socket)
     return EXIT_DONE
+
+
+def _limits(arguments: argparse.Namespace) -> Limits:
+    limits = Limits(
+        per_payment_minor=arguments.per_payment_limit_minor,
+        per_hour_minor=arguments.per_hour_limit_minor,
+        per_day_minor=arguments.per_day_limit_minor,
+    )
+    if arguments.production and (limits.per_hour_minor is None or limits.per_day_minor is None):
+        raise ArgumentsRefused("production needs --per-hour-limit-minor and --per-day-limit-minor")
+    return limits
 
 
 def _serve_until_stopped(server: Server, socket_path: Path) -> None:
@@ -173,6 +184,13 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         "--database-url-fd", type=int, help="the same, from a descriptor: for URLs with a password"
     )
     parser.add_argument("--per-payment-limit-minor", type=int, default=PAYMENT_LIMIT_MINOR_MAX, metavar="N")
+    for length in ("hour", "day"):
+        parser.add_argument(
+            f"--per-{length}-limit-minor",
+            type=int,
+            metavar="N",
+            help=f"what a programme may pay out in the last {length}, in one currency (default: no limit)",
+        )
     parser.add_argument(
         "--allow-uid",
         type=int,

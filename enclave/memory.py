@@ -6,34 +6,51 @@ the memory once its records are on the disk, and is dropped if they are not. Hol
 
 from collections import ChainMap
 from collections.abc import Iterable, MutableMapping
+from datetime import UTC, datetime
 from typing import Self
 
-from enclave.log import EntryKind, LogEntry, LogRecord
+from enclave.log import EntryKind, LogEntry, LogFacts, LogRecord
 from enclave.notes import Checkpoint
+from enclave.spending import Purse, Spending, Window
+
+_BEGINNING = datetime.min.replace(tzinfo=UTC)
 
 
 class Memory:
-    """Which body was signed for each payout, and the last checkpoint of each origin."""
+    """Which body was signed for each payout, what was signed away lately, and the last checkpoint of each origin."""
 
     def __init__(
         self,
         payouts: MutableMapping[str, str] | None = None,
         checkpoints: MutableMapping[str, Checkpoint] | None = None,
+        spending: Spending | None = None,
+        latest: datetime = _BEGINNING,
     ) -> None:
         self._payouts = {} if payouts is None else payouts
         self._checkpoints = {} if checkpoints is None else checkpoints
+        self._spending = Spending() if spending is None else spending
+        self._latest = latest
 
     @classmethod
     def rebuilt(cls, records: Iterable[LogRecord]) -> Self:
         """The memory that a log bears witness to."""
         memory = cls()
         for record in records:
-            memory.remember(record.entry)
+            memory.remember(record.entry, at=datetime.fromisoformat(record.at))
         return memory
+
+    @property
+    def latest(self) -> datetime:
+        """The latest time of anything in the log: no clock should be behind it."""
+        return self._latest
 
     def signed_digest(self, payout_id: str) -> str | None:
         """The digest, in hex, of the body that was signed for a payout, if one was."""
         return self._payouts.get(payout_id)
+
+    def spent(self, purse: Purse, window: Window, *, now: datetime) -> int:
+        """What was signed away of a purse in the window that ends now. Units: minor units."""
+        return self._spending.within(purse, window, now=now)
 
     def last_checkpoint(self, origin: str) -> Checkpoint | None:
         """The last checkpoint signed for an origin, if one was."""
@@ -41,23 +58,39 @@ class Memory:
 
     def branch(self) -> "Memory":
         """A memory that begins with this one and does not change it."""
-        return Memory(payouts=ChainMap({}, self._payouts), checkpoints=ChainMap({}, self._checkpoints))
+        return Memory(
+            payouts=ChainMap({}, self._payouts),
+            checkpoints=ChainMap({}, self._checkpoints),
+            spending=Spending(self._spending),
+            latest=self._latest,
+        )
 
-    def join(self, entries: Iterable[LogEntry]) -> None:
+    def join(self, entries: Iterable[LogEntry], *, at: datetime) -> None:
         """Take over what has become durable."""
         for entry in entries:
-            self.remember(entry)
+            self.remember(entry, at=at)
 
-    def remember(self, entry: LogEntry) -> None:
-        """Note what an entry says was granted; refusals and failures leave no trace here."""
+    def remember(self, entry: LogEntry, *, at: datetime) -> None:
+        """Note what an entry says was granted; refusals and failures leave nothing but their time here."""
+        # A clock that was put back since does not make the past shorter.
+        self._latest = at = max(at, self._latest)
         if entry.kind is not EntryKind.GRANTED:
             return
-        facts = entry.facts
         match entry.purpose:
             case "payout":
-                self._payouts[str(facts["payout_id"])] = str(facts["digest"])
+                self._remember_payout(entry.facts, at)
             case "checkpoint":
-                origin, root = str(facts["origin"]), bytes.fromhex(str(facts["root"]))
-                self._checkpoints[origin] = Checkpoint(origin=origin, size=int(facts["size"] or 0), root=root)
+                self._remember_checkpoint(entry.facts)
             case _:
                 pass
+
+    def _remember_payout(self, facts: LogFacts, at: datetime) -> None:
+        payout_id = str(facts["payout_id"])
+        if payout_id not in self._payouts:
+            purse = Purse(str(facts["programme_id"]), str(facts["currency"]))
+            self._spending.note(purse, int(facts["amount_minor"] or 0), at=at)
+        self._payouts[payout_id] = str(facts["digest"])
+
+    def _remember_checkpoint(self, facts: LogFacts) -> None:
+        origin, root = str(facts["origin"]), bytes.fromhex(str(facts["root"]))
+        self._checkpoints[origin] = Checkpoint(origin=origin, size=int(facts["size"] or 0), root=root)

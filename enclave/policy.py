@@ -51,9 +51,26 @@ _PATH = re.compile(r"\A/[!-~]*\Z")
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much one signature may move. Units: minor units of the payment's currency."""
+    """How much signatures may move: one of them, and those of a programme in the last hour and the last day.
+
+    Units: minor units of the payment's currency. None: as much as there is.
+    """
 
     per_payment_minor: int = PAYMENT_LIMIT_MINOR_MAX
+    per_hour_minor: int | None = None
+    per_day_minor: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What was signed before: the body of this payout, if one was, and what its programme signed away lately.
+
+    `digest` is the SHA-256 of the body, in hex. Units: minor units of the payment's currency.
+    """
+
+    digest: str | None = None
+    last_hour_minor: int = 0
+    last_day_minor: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,17 +78,17 @@ class _PayoutCase:
     request: PayoutRequest
     record: PayoutRecord
     body: PaymentBody | None
-    signed_digest: str | None
+    before: Before
     limits: Limits
 
 
 def refuse_payout(
-    request: PayoutRequest, record: PayoutRecord | None, *, signed_digest: str | None, limits: Limits
+    request: PayoutRequest, record: PayoutRecord | None, *, before: Before, limits: Limits
 ) -> Refusal | None:
     """Why this body may not be signed as this payout, or None if it may.
 
-    `signed_digest` is the SHA-256, in hex, of the body that was signed for this payout before, if one was:
-    the same body may be signed again, any other may not.
+    The same body may be signed again, any other may not; signed again, it moves no more money, so the limits of the
+    hour and the day do not count it a second time.
     """
     if record is None or record.payout_id != request.payout_id:
         return refusal(RefusalCode.PAYOUT_UNKNOWN)
@@ -79,7 +96,7 @@ def refuse_payout(
         request=request,
         record=record,
         body=_body_if_readable(request),
-        signed_digest=signed_digest,
+        before=before,
         limits=limits,
     )
     failed = (code for code, holds in _PAYOUT_RULES if not holds(case))
@@ -249,8 +266,21 @@ def _amount_is_within_limit(case: _PayoutCase) -> bool:
     return case.record.amount_minor <= case.limits.per_payment_minor
 
 
+def _hour_is_within_limit(case: _PayoutCase) -> bool:
+    return _leaves_room(case, case.before.last_hour_minor, case.limits.per_hour_minor)
+
+
+def _day_is_within_limit(case: _PayoutCase) -> bool:
+    return _leaves_room(case, case.before.last_day_minor, case.limits.per_day_minor)
+
+
+def _leaves_room(case: _PayoutCase, spent_minor: int, limit_minor: int | None) -> bool:
+    was_signed = case.before.digest is not None
+    return limit_minor is None or was_signed or spent_minor + case.record.amount_minor <= limit_minor
+
+
 def _no_other_body_was_signed(case: _PayoutCase) -> bool:
-    return case.signed_digest in {None, hashlib.sha256(case.request.body).hexdigest()}
+    return case.before.digest in {None, hashlib.sha256(case.request.body).hexdigest()}
 
 
 # What must hold for a payout to be signed, each with the refusal that answers when it does not.
@@ -272,5 +302,7 @@ _PAYOUT_RULES: tuple[tuple[RefusalCode, Callable[[_PayoutCase], bool]], ...] = (
     (RefusalCode.BODY_UNKNOWN_FIELD, _body_says_no_more),
     (RefusalCode.AMOUNT_NOT_POSITIVE, _amount_is_positive),
     (RefusalCode.OVER_PAYMENT_LIMIT, _amount_is_within_limit),
+    (RefusalCode.OVER_HOUR_LIMIT, _hour_is_within_limit),
+    (RefusalCode.OVER_DAY_LIMIT, _day_is_within_limit),
     (RefusalCode.SIGNED_OTHER_BODY, _no_other_body_was_signed),
 )

@@ -42,6 +42,8 @@ class RefusalCode(StrEnum):
     # Payouts: limits, and what was signed before.
     AMOUNT_NOT_POSITIVE = "amount_not_positive"
     OVER_PAYMENT_LIMIT = "over_payment_limit"
+    OVER_HOUR_LIMIT = "over_hour_limit"
+    OVER_DAY_LIMIT = "over_day_limit"
     SIGNED_OTHER_BODY = "signed_other_body"
 
     # Other requests to the bank.
@@ -62,6 +64,7 @@ class RefusalCode(StrEnum):
     MANIFEST_FORMAT_REFUSED = "manifest_format_refused"
 
     # The enclave's own state: these may be asked again.
+    CLOCK_WENT_BACK = "clock_went_back"
     LOG_UNAVAILABLE = "log_unavailable"
     INTERNAL = "internal"
 
@@ -90,6 +93,8 @@ _DETAILS: dict[RefusalCode, str] = {
     RefusalCode.BODY_UNKNOWN_FIELD: "the body holds a field that nothing in the payout accounts for",
     RefusalCode.AMOUNT_NOT_POSITIVE: "the amount is not positive",
     RefusalCode.OVER_PAYMENT_LIMIT: "the amount is over the limit for one payment",
+    RefusalCode.OVER_HOUR_LIMIT: "with it the programme would pay out more in an hour than it may",
+    RefusalCode.OVER_DAY_LIMIT: "with it the programme would pay out more in a day than it may",
     RefusalCode.SIGNED_OTHER_BODY: "another body was signed for this payout before",
     RefusalCode.QUERY_PATH_REFUSED: "the path must begin with / and be printable ASCII",
     RefusalCode.QUERY_TIME_REFUSED: "the request time is not close to the enclave's clock",
@@ -100,6 +105,7 @@ _DETAILS: dict[RefusalCode, str] = {
     RefusalCode.CHECKPOINT_FORKS: "another root was signed for this size before",
     RefusalCode.MANIFEST_UNREADABLE: "the manifest is not a JSON object, or is too large",
     RefusalCode.MANIFEST_FORMAT_REFUSED: "the manifest is not a tallystick-export with files",
+    RefusalCode.CLOCK_WENT_BACK: "the enclave's clock is behind its own log",
     RefusalCode.LOG_UNAVAILABLE: "the decision could not be made durable in the log",
     RefusalCode.INTERNAL: "the enclave failed; nothing was signed",
 }

@@ -9,7 +9,7 @@ thread only, because python-pkcs11 with two threads brings SoftHSM down.
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TypeAlias, assert_never
 
 from enclave import canonical, notes, policy, tokens
@@ -18,7 +18,7 @@ from enclave.keys import KeyBackend, Purpose, current_key, fingerprint
 from enclave.log import EntryKind, LogEntry, LogFacts, LogUnavailable, SigningLog
 from enclave.memory import Memory
 from enclave.notes import Checkpoint
-from enclave.policy import Limits
+from enclave.policy import CLOCK_SKEW_S_MAX, Before, Limits
 from enclave.protocol import (
     EXPORT_PREFIX,
     AccessTokenRequest,
@@ -43,9 +43,11 @@ from enclave.protocol import (
     write_answer,
 )
 from enclave.refusals import Refusal, RefusalCode, refusal
+from enclave.spending import Purse, Window
 from enclave.tokens import AccessClaims
 
 Clock: TypeAlias = Callable[[], datetime]
+CLOCK_BEHIND_MAX = timedelta(seconds=CLOCK_SKEW_S_MAX)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +130,7 @@ class Signer:
             case = self._decide_one(letter, request, shared)
             if case.entry is not None:
                 # The next request of the round must see this decision.
-                shared.memory.remember(case.entry)
+                shared.memory.remember(case.entry, at=shared.now)
             cases.append(case)
         return cases
 
@@ -155,7 +157,7 @@ class Signer:
     def _decide_signing(self, letter: Letter, request: SigningRequest, shared: _Round) -> _Case:
         subject = _subject(request, shared)
         try:
-            why = self._refuse(request, shared)
+            why = self._refuse_by_clock(shared) or self._refuse(request, shared)
         except Exception:  # noqa: BLE001  # fail closed: a policy that breaks down has not said yes
             why = refusal(RefusalCode.INTERNAL)
         if why is not None:
@@ -163,6 +165,11 @@ class Signer:
         facts = {**_sender(letter), **subject, "key_id": str(current_key(_key_purpose(request)))}
         entry = LogEntry(kind=EntryKind.GRANTED, purpose=request.purpose, facts=facts)
         return _Case(outcome=request, entry=entry)
+
+    def _refuse_by_clock(self, shared: _Round) -> Refusal | None:
+        """By a clock behind the log's last record, windows, lifetimes and the order of the log would mean nothing."""
+        behind = self._memory.latest - shared.now
+        return refusal(RefusalCode.CLOCK_WENT_BACK) if behind > CLOCK_BEHIND_MAX else None
 
     def _refuse(self, request: SigningRequest, shared: _Round) -> Refusal | None:
         match request:
@@ -184,20 +191,18 @@ class Signer:
     def _refuse_payout(self, request: PayoutRequest, shared: _Round) -> Refusal | None:
         if shared.records is None:
             return refusal(RefusalCode.FACTS_UNAVAILABLE)
-        return policy.refuse_payout(
-            request,
-            shared.records.get(request.payout_id),
-            signed_digest=shared.memory.signed_digest(request.payout_id),
-            limits=self._limits,
-        )
+        record = shared.records.get(request.payout_id)
+        before = _signed_before(record, shared)
+        return policy.refuse_payout(request, record, before=before, limits=self._limits)
 
     def _make_durable(self, cases: Sequence[_Case]) -> bool:
         entries = [case.entry for case in cases if case.entry is not None]
+        at = self._clock()
         try:
-            self._log.append(entries, at=self._clock())
+            self._log.append(entries, at=at)
         except LogUnavailable:
             return False
-        self._memory.join(entries)
+        self._memory.join(entries, at=at)
         return True
 
     def _carry_out(self, case: _Case) -> Answer | Refusal:
@@ -255,6 +260,17 @@ class Signer:
         signature = self._keys.sign(Purpose.CHECKPOINT, checkpoint.text().encode())
         note = notes.sign_off(checkpoint, signature=signature, public_key_pem=key.pem)
         return SignedCheckpoint(note=note, key_id=key.key_id)
+
+
+def _signed_before(record: PayoutRecord | None, shared: _Round) -> Before:
+    if record is None:
+        return Before()
+    purse = Purse(record.programme_id, record.currency)
+    return Before(
+        digest=shared.memory.signed_digest(record.payout_id),
+        last_hour_minor=shared.memory.spent(purse, Window.HOUR, now=shared.now),
+        last_day_minor=shared.memory.spent(purse, Window.DAY, now=shared.now),
+    )
 
 
 def _without_log(case: _Case) -> _Case:
@@ -331,7 +347,7 @@ def _payout_subject(request: PayoutRequest, record: PayoutRecord | None) -> LogF
         "digest": _digest(request.body),
     }
     if record is not None:
-        # Limits by the hour and the day will be counted from these.
+        # The limits of the hour and the day are counted from these.
         subject |= {
             "programme_id": record.programme_id,
             "amount_minor": record.amount_minor,

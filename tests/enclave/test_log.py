@@ -24,7 +24,13 @@ NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 
 
 def entry(number: int, *, kind: EntryKind = EntryKind.GRANTED) -> LogEntry:
-    facts: LogFacts = {"payout_id": f"pay_{number:032x}", "digest": f"{number:064x}", "amount_minor": number}
+    facts: LogFacts = {
+        "payout_id": f"pay_{number:032x}",
+        "digest": f"{number:064x}",
+        "programme_id": "prg_universal",
+        "amount_minor": number,
+        "currency": "EUR",
+    }
     return LogEntry(kind=kind, purpose="payout", facts=facts)
 
 
@@ -203,9 +209,9 @@ def test_a_branch_of_memory_leaves_no_trace_until_it_joins() -> None:
     memory = Memory()
     branch = memory.branch()
 
-    branch.remember(entry(1))
+    branch.remember(entry(1), at=NOW)
 
     assert branch.signed_digest(f"pay_{1:032x}") is not None
     assert memory.signed_digest(f"pay_{1:032x}") is None
-    memory.join([entry(1)])
+    memory.join([entry(1)], at=NOW)
     assert memory.signed_digest(f"pay_{1:032x}") is not None

@@ -15,6 +15,7 @@ from enclave.facts import PayoutRecord
 from enclave.notes import Checkpoint
 from enclave.policy import (
     PAYMENT_LIMIT_MINOR_MAX,
+    Before,
     Limits,
     refuse_access_token,
     refuse_bank_message,
@@ -59,13 +60,17 @@ def judge(
     record: PayoutRecord | None = None,
     *,
     signed_digest: str | None = None,
+    last_hour_minor: int = 0,
+    last_day_minor: int = 0,
     limits: Limits = LIMITS,
 ) -> str | None:
     return code_of(
         refuse_payout(
             request,
             good_record() if record is None else record,
-            signed_digest=signed_digest,
+            before=Before(
+                digest=signed_digest, last_hour_minor=last_hour_minor, last_day_minor=last_day_minor
+            ),
             limits=limits,
         )
     )
@@ -99,7 +104,7 @@ def test_the_same_amount_spelt_otherwise_is_the_same_amount(amount: str) -> None
 
 
 def test_a_payout_that_the_database_does_not_hold_is_refused() -> None:
-    answer = refuse_payout(GOOD, None, signed_digest=None, limits=LIMITS)
+    answer = refuse_payout(GOOD, None, before=Before(), limits=LIMITS)
 
     assert code_of(answer) == "payout_unknown"
 
@@ -266,6 +271,28 @@ def test_an_amount_that_is_not_positive_is_refused(minor: int) -> None:
 def test_the_limit_itself_may_be_paid_and_a_cent_more_may_not() -> None:
     assert judge(limits=Limits(per_payment_minor=AMOUNT_MINOR)) is None
     assert judge(limits=Limits(per_payment_minor=AMOUNT_MINOR - 1)) == "over_payment_limit"
+
+
+def test_the_sum_of_an_hour_may_reach_its_limit_and_not_pass_it() -> None:
+    limits = Limits(per_hour_minor=AMOUNT_MINOR + 500)
+
+    assert judge(limits=limits, last_hour_minor=500) is None
+    assert judge(limits=limits, last_hour_minor=501) == "over_hour_limit"
+
+
+def test_the_sum_of_a_day_may_reach_its_limit_and_not_pass_it() -> None:
+    limits = Limits(per_day_minor=AMOUNT_MINOR + 500)
+
+    assert judge(limits=limits, last_hour_minor=501, last_day_minor=500) is None
+    assert judge(limits=limits, last_day_minor=501) == "over_day_limit"
+
+
+def test_signing_the_same_body_again_counts_against_no_limit_a_second_time() -> None:
+    limits = Limits(per_hour_minor=AMOUNT_MINOR, per_day_minor=AMOUNT_MINOR)
+    signed = hashlib.sha256(GOOD.body).hexdigest()
+
+    assert judge(limits=limits, signed_digest=signed, last_hour_minor=AMOUNT_MINOR) is None
+    assert judge(limits=limits, last_hour_minor=AMOUNT_MINOR) == "over_hour_limit"
 
 
 def test_nothing_over_the_schemes_own_maximum_is_signed_by_default() -> None:
