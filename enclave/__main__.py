@@ -19,11 +19,13 @@ from enclave.backends.software import SoftwareKeys
 from enclave.ceremony import CeremonyLine, Deed, hold_ceremony
 from enclave.hardening import harden
 from enclave.keys import KeyBackend, KeyBackendFailure
-from enclave.log import LogBroken, LogUnavailable, SigningLog, audit
+from enclave.log import LogBroken, LogUnavailable, SigningLog, audit, read_log
+from enclave.mirror import HeadsUnavailable, Mirror, contradiction
 from enclave.pin import Pin, PinUnreadable, read_pin
 from enclave.policy import PAYMENT_LIMIT_MINOR_MAX, Limits
+from enclave.refusals import refusal
 from enclave.server import Server, SocketUnavailable
-from enclave.store import DatabaseFacts
+from enclave.store import DatabaseFacts, DatabaseHeads
 
 EXIT_DONE = 0
 EXIT_BROKEN = 1
@@ -42,6 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return command(arguments)
     except (
         ArgumentsRefused,
+        HeadsUnavailable,
         KeyBackendFailure,
         LogBroken,
         LogUnavailable,
@@ -57,10 +60,12 @@ def _serve(arguments: argparse.Namespace) -> int:
     sys.stderr.write(
         "".join(f"enclave: {step.name} {'done' if step.done else 'NOT DONE'}\n" for step in steps)
     )
+    database_url = _database_url(arguments)
     with (
         SigningLog.open(arguments.log, now=_now()) as log,
         closing(_open_keys(arguments)) as keys,
-        DatabaseFacts(_database_url(arguments)) as facts,
+        DatabaseFacts(database_url) as facts,
+        DatabaseHeads(database_url, name=arguments.name) as heads,
         Server(
             socket_path=arguments.socket,
             keys=keys,
@@ -68,6 +73,7 @@ def _serve(arguments: argparse.Namespace) -> int:
             log=log,
             clock=_now,
             limits=_limits(arguments),
+            mirror=Mirror(log, heads, accepted=arguments.accept_head),
             allowed_uids=arguments.allow_uid,
         ) as server,
     ):
@@ -114,6 +120,19 @@ def _audit(arguments: argparse.Namespace) -> int:
         sys.stderr.write(f"enclave: the log is broken at {error}\n")
         return EXIT_BROKEN
     sys.stdout.write(f"{head.count} records, head {head.hash}\n")
+    return EXIT_DONE if arguments.database_url is None else _audit_mirror(arguments)
+
+
+def _audit_mirror(arguments: argparse.Namespace) -> int:
+    with DatabaseHeads(arguments.database_url, name=arguments.name) as heads:
+        kept = heads.latest()
+    why = contradiction(read_log(arguments.log), kept)
+    if why is not None:
+        sys.stderr.write(f"enclave: {refusal(why).detail}\n")
+        return EXIT_BROKEN
+    sys.stdout.write(
+        "the database has no head\n" if kept is None else f"the database has head {kept.count}\n"
+    )
     return EXIT_DONE
 
 
@@ -166,6 +185,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     audit_parser = commands.add_parser("audit", help="verify the signing log")
     audit_parser.add_argument("--log", type=Path, required=True)
+    audit_parser.add_argument("--database-url", help="hold it against the heads that are kept there as well")
+    audit_parser.add_argument("--name", default="enclave", help="what the enclave is called there")
     audit_parser.set_defaults(command=_audit)
     return parser
 
@@ -191,6 +212,15 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
             metavar="N",
             help=f"what a programme may pay out in the last {length}, in one currency (default: no limit)",
         )
+    parser.add_argument(
+        "--name", default="enclave", help="what it is called among the enclaves of one database"
+    )
+    parser.add_argument(
+        "--accept-head",
+        type=int,
+        metavar="COUNT",
+        help="go on although the log or the database was put back; COUNT is the database's last head (0: none)",
+    )
     parser.add_argument(
         "--allow-uid",
         type=int,

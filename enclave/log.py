@@ -59,6 +59,9 @@ class EntryKind(StrEnum):
     GRANTED = "granted"
     REFUSED = "refused"
     FAILED = "failed"
+    MIRRORED = "mirrored"
+    PUT_BACK = "put_back"
+    ACCEPTED = "accepted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,13 +104,22 @@ def audit(path: Path) -> LogHead:
         LogBroken: a line does not continue the chain; LogTorn if the last one has no end.
     """
     head = LogHead(count=0, hash=HASH_BEFORE_THE_FIRST)
+    for record in read_log(path):
+        head = LogHead(count=record.seq, hash=record.hash)
+    return head
+
+
+def read_log(path: Path) -> Iterator[LogRecord]:
+    """Every record of a log that may be in another process's hands, verified on the way.
+
+    Raises:
+        LogUnavailable, LogBroken: as `audit`.
+    """
     try:
         with path.open("rb") as file:
-            for record in _read_chain(file):
-                head = LogHead(count=record.seq, hash=record.hash)
+            yield from _read_chain(file)
     except OSError as error:
         raise LogUnavailable(f"cannot read the log: {error.strerror}") from error
-    return head
 
 
 class SigningLog:

@@ -64,6 +64,9 @@ class RefusalCode(StrEnum):
     MANIFEST_FORMAT_REFUSED = "manifest_format_refused"
 
     # The enclave's own state: these may be asked again.
+    MIRROR_UNAVAILABLE = "mirror_unavailable"
+    LOG_PUT_BACK = "log_put_back"
+    DATABASE_PUT_BACK = "database_put_back"
     CLOCK_WENT_BACK = "clock_went_back"
     LOG_UNAVAILABLE = "log_unavailable"
     INTERNAL = "internal"
@@ -105,6 +108,9 @@ _DETAILS: dict[RefusalCode, str] = {
     RefusalCode.CHECKPOINT_FORKS: "another root was signed for this size before",
     RefusalCode.MANIFEST_UNREADABLE: "the manifest is not a JSON object, or is too large",
     RefusalCode.MANIFEST_FORMAT_REFUSED: "the manifest is not a tallystick-export with files",
+    RefusalCode.MIRROR_UNAVAILABLE: "the enclave's log could not be held against the database",
+    RefusalCode.LOG_PUT_BACK: "the database knows a head of the enclave's log that the log does not have",
+    RefusalCode.DATABASE_PUT_BACK: "the enclave's log knows a head that the database has lost",
     RefusalCode.CLOCK_WENT_BACK: "the enclave's clock is behind its own log",
     RefusalCode.LOG_UNAVAILABLE: "the decision could not be made durable in the log",
     RefusalCode.INTERNAL: "the enclave failed; nothing was signed",

@@ -19,6 +19,7 @@ from typing import Self
 from enclave.facts import PayoutFacts
 from enclave.keys import KeyBackend
 from enclave.log import SigningLog
+from enclave.mirror import Mirror
 from enclave.policy import Limits
 from enclave.protocol import MESSAGE_BYTES_MAX, write_answer
 from enclave.refusals import RefusalCode, refusal
@@ -54,6 +55,7 @@ class Server:
         log: SigningLog,
         clock: Clock,
         limits: Limits,
+        mirror: Mirror | None = None,
         allowed_uids: Iterable[int] | None = None,
     ) -> None:
         """Make the socket and record the start; `allowed_uids` is the own user and root unless given.
@@ -64,7 +66,7 @@ class Server:
         """
         own = {os.geteuid(), _ROOT}
         self._allowed_uids = frozenset(own if allowed_uids is None else allowed_uids)
-        self._signer = Signer(keys=keys, facts=facts, log=log, clock=clock, limits=limits)
+        self._signer = Signer(keys=keys, facts=facts, log=log, clock=clock, limits=limits, mirror=mirror)
         self._signer.record_start()
         self._socket_path = socket_path
         self._listener = _listen(socket_path, open_to_others=not self._allowed_uids <= own)
@@ -98,6 +100,7 @@ class Server:
 
     def close(self) -> None:
         """Close the socket, every caller's connection and the socket's name."""
+        self._signer.close()
         for caller in list(self._callers.values()):
             self._drop(caller)
         self._selector.close()
@@ -106,7 +109,7 @@ class Server:
         self._socket_path.unlink(missing_ok=True)
 
     def _serve_round(self) -> bool:
-        ready = {key.fd for key, _ in self._selector.select()}
+        ready = {key.fd for key, _ in self._selector.select(self._signer.keep_mirror())}
         if self._wake_reader.fileno() in ready:
             return False
         if self._listener.fileno() in ready:

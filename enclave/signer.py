@@ -17,6 +17,7 @@ from enclave.facts import FactsUnavailable, PayoutFacts, PayoutRecord
 from enclave.keys import KeyBackend, Purpose, current_key, fingerprint
 from enclave.log import EntryKind, LogEntry, LogFacts, LogUnavailable, SigningLog
 from enclave.memory import Memory
+from enclave.mirror import Mirror
 from enclave.notes import Checkpoint
 from enclave.policy import CLOCK_SKEW_S_MAX, Before, Limits
 from enclave.protocol import (
@@ -87,13 +88,21 @@ class Signer:
     """Answers rounds of requests."""
 
     def __init__(
-        self, *, keys: KeyBackend, facts: PayoutFacts, log: SigningLog, clock: Clock, limits: Limits
+        self,
+        *,
+        keys: KeyBackend,
+        facts: PayoutFacts,
+        log: SigningLog,
+        clock: Clock,
+        limits: Limits,
+        mirror: Mirror | None = None,
     ) -> None:
         self._keys = keys
         self._facts = facts
         self._log = log
         self._clock = clock
         self._limits = limits
+        self._mirror = mirror
         self._memory = Memory.rebuilt(log.records())
         self._public_keys = {
             purpose: PublicKey(key_id=str(current_key(purpose)), pem=keys.public_key_pem(purpose))
@@ -109,6 +118,16 @@ class Signer:
         facts: LogFacts = {key.key_id: fingerprint(key.pem) for key in self._public_keys.values()}
         entry = LogEntry(kind=EntryKind.STARTED, purpose="enclave", facts=facts)
         self._log.append([entry], at=self._clock())
+
+    def keep_mirror(self) -> float | None:
+        """Have the log's head kept if it is time to; says in how many seconds it will be, None: nothing is new."""
+        wait = None if self._mirror is None else self._mirror.keep(now=self._clock())
+        return None if wait is None else wait.total_seconds()
+
+    def close(self) -> None:
+        """Have the last head kept."""
+        if self._mirror is not None:
+            self._mirror.close(now=self._clock())
 
     def answer(self, letters: Sequence[Letter]) -> list[bytes]:
         """One answer a letter, in order."""
@@ -157,7 +176,7 @@ class Signer:
     def _decide_signing(self, letter: Letter, request: SigningRequest, shared: _Round) -> _Case:
         subject = _subject(request, shared)
         try:
-            why = self._refuse_by_clock(shared) or self._refuse(request, shared)
+            why = self._refuse_by_state(request, shared) or self._refuse(request, shared)
         except Exception:  # noqa: BLE001  # fail closed: a policy that breaks down has not said yes
             why = refusal(RefusalCode.INTERNAL)
         if why is not None:
@@ -166,8 +185,13 @@ class Signer:
         entry = LogEntry(kind=EntryKind.GRANTED, purpose=request.purpose, facts=facts)
         return _Case(outcome=request, entry=entry)
 
-    def _refuse_by_clock(self, shared: _Round) -> Refusal | None:
-        """By a clock behind the log's last record, windows, lifetimes and the order of the log would mean nothing."""
+    def _refuse_by_state(self, request: SigningRequest, shared: _Round) -> Refusal | None:
+        """What is wrong with the enclave's own log, database or clock."""
+        why = None if self._mirror is None else self._mirror.refuse(now=shared.now)
+        looks_back = isinstance(request, PayoutRequest | CheckpointRequest)
+        if why is not None and (looks_back or why is not RefusalCode.MIRROR_UNAVAILABLE):
+            return refusal(why)
+        # By a clock behind the log's last record, windows, lifetimes and the order of the log would mean nothing.
         behind = self._memory.latest - shared.now
         return refusal(RefusalCode.CLOCK_WENT_BACK) if behind > CLOCK_BEHIND_MAX else None
 

@@ -1,18 +1,20 @@
-"""The enclave's own look at the database: one view, one statement, one read-only role.
+"""The enclave's own way to the database, by a role that reads one view and adds to one table.
 
-Asks for no lock, writes nothing, and opens its own connection when first asked, so that an enclave can start
-before its database. May not decide anything.
+Asks for no lock, writes nothing but heads of its log, and opens its connections when first asked, so that an enclave
+can start before its database. May not decide anything.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from types import TracebackType
-from typing import Self
+from typing import LiteralString, Self
 
 import psycopg
-from psycopg.rows import class_row
+from psycopg.rows import class_row, tuple_row
 
 from enclave.facts import FactsUnavailable, PayoutRecord
+from enclave.log import LogHead
+from enclave.mirror import HeadsUnavailable
 
 CONNECT_TIMEOUT_S = 3
 STATEMENT_TIMEOUT_MS = 3000
@@ -89,3 +91,65 @@ class DatabaseFacts:
         self._connection.execute("SET default_transaction_read_only = on")
         self._connection.execute(f"SET statement_timeout = {STATEMENT_TIMEOUT_MS}")
         return self._connection
+
+
+class DatabaseHeads:
+    """Heads of one enclave's log, in PostgreSQL. Only added to: the role may do nothing else to them."""
+
+    def __init__(self, database_url: str, *, name: str) -> None:
+        """`name` is what this enclave is called among those that share the database."""
+        self._database_url = database_url
+        self._name = name
+        self._connection: psycopg.Connection[tuple[int, bytes]] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the connection; the next use opens a new one."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def latest(self) -> LogHead | None:
+        """The head that was kept last, if any was.
+
+        Raises:
+            HeadsUnavailable: no connection, no permission, no table, or no answer in time.
+        """
+        rows = self._execute(
+            "SELECT count, hash FROM enclave_heads WHERE enclave = %s ORDER BY id DESC LIMIT 1", self._name
+        ).fetchall()
+        return LogHead(count=rows[0][0], hash=rows[0][1].hex()) if rows else None
+
+    def keep(self, head: LogHead) -> None:
+        """Keeps a head for good.
+
+        Raises:
+            HeadsUnavailable: it is not known to be kept.
+        """
+        self._execute(
+            "INSERT INTO enclave_heads (enclave, count, hash) VALUES (%s, %s, %s)",
+            self._name, head.count, bytes.fromhex(head.hash),
+        )  # fmt: skip
+
+    def _execute(self, statement: LiteralString, *values: object) -> psycopg.Cursor[tuple[int, bytes]]:
+        try:
+            if self._connection is None:
+                self._connection = psycopg.connect(
+                    self._database_url,
+                    autocommit=True,
+                    row_factory=tuple_row,
+                    connect_timeout=CONNECT_TIMEOUT_S,
+                    application_name="tallystick enclave heads",
+                )
+                self._connection.execute(f"SET statement_timeout = {STATEMENT_TIMEOUT_MS}")
+            return self._connection.execute(statement, values)
+        except (psycopg.Error, UnicodeError) as error:
+            self.close()
+            raise HeadsUnavailable(type(error).__name__) from error

@@ -475,4 +475,12 @@ idempotency_keys = _table(
     body=sa.Text(),
     created_at=TIME,
 )
+enclave_heads = _table(
+    "enclave_heads",
+    id=sa.BigInteger(),
+    enclave=sa.Text(),
+    count=sa.BigInteger(),
+    hash=BYTEA(),
+    kept_at=TIME,
+)
 test_clock = _table("test_clock", only_row=sa.Boolean(), offset_us=sa.BigInteger())

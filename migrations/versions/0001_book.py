@@ -1,7 +1,7 @@
 """The book, the stories of money, the gate's records, reconciliation and evidence; and who may touch what.
 
 Roles are made when missing: `tallystick_app` writes facts and keeps projections, `tallystick_enclave` sees
-payouts with what was approved and tried of them and nothing else, `tallystick_auditor` reads.
+payouts with what was approved and tried of them, adds heads of its log, and nothing else, `tallystick_auditor` reads.
 """
 
 from pathlib import Path
@@ -44,6 +44,7 @@ CHANGEABLE: dict[str, tuple[str, ...] | None] = {
 # What the server writes down by itself: the transaction that wrote a transfer decides when it is sealed.
 SERVERS_OWN = {"transfers": "xid"}
 VIEWS = ("legs", "account_steps", "account_entries", "entries", "enclave_payouts")
+ENCLAVES_OWN = "enclave_heads"
 ROLES = ("tallystick_app", "tallystick_enclave", "tallystick_auditor")
 
 
@@ -60,7 +61,7 @@ def upgrade() -> None:
     run("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
     run("GRANT USAGE ON SCHEMA public TO tallystick_app, tallystick_enclave, tallystick_auditor")
     run("GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA public TO tallystick_app")
-    run(f"REVOKE INSERT ON {', '.join(VIEWS)} FROM tallystick_app")
+    run(f"REVOKE INSERT ON {', '.join((*VIEWS, ENCLAVES_OWN))} FROM tallystick_app")
     for table, own in SERVERS_OWN.items():
         described = f"SELECT attname FROM pg_attribute WHERE attrelid = '{table}'::regclass AND attnum > 0"
         others = ", ".join(name for (name,) in run(described) if name != own)
@@ -75,6 +76,7 @@ def upgrade() -> None:
         "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename LIKE 'procrastinate%%'"
     ).all():
         run(f"GRANT UPDATE, DELETE ON {table} TO tallystick_app")
-    run("GRANT SELECT ON enclave_payouts TO tallystick_enclave")
+    run(f"GRANT SELECT ON enclave_payouts, {ENCLAVES_OWN} TO tallystick_enclave")
+    run(f"GRANT INSERT (enclave, count, hash) ON {ENCLAVES_OWN} TO tallystick_enclave")
     run("GRANT SELECT ON ALL TABLES IN SCHEMA public TO tallystick_auditor")
     run("REVOKE SELECT ON clients, idempotency_keys FROM tallystick_auditor")

@@ -769,6 +769,18 @@ END $$;
 CREATE TRIGGER attempts_say_it_once BEFORE UPDATE ON attempts
     FOR EACH ROW EXECUTE FUNCTION refuse_second_word();
 
+-- What the enclave's log came to, as the enclave says it: whoever puts back the log, or this database, is seen by the other.
+CREATE TABLE enclave_heads (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    enclave text NOT NULL,
+    count bigint NOT NULL CHECK (count > 0),
+    hash bytea NOT NULL CHECK (length(hash) = 32),
+    kept_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX enclave_heads_latest ON enclave_heads (enclave, id);
+CREATE TRIGGER enclave_heads_are_facts BEFORE UPDATE OR DELETE OR TRUNCATE ON enclave_heads
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
 -- What the enclave may look at before it signs ------------------------------------------------------------------
 
 CREATE VIEW enclave_payouts AS

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from enclave.client import EnclaveRefused, EnclaveUnavailable
 from enclave.notes import verify_checkpoint
 from enclave.tokens import verify_access_token
+from tests.conftest import Database
 from tests.enclave.payouts import ATTEMPT_ID, CREDIT_TRANSFER, PAYOUT_ID, body_of
 from tests.enclave.process import PIN, SO_PIN, RunningEnclave, SoftHsmToken
 
@@ -104,9 +105,14 @@ def test_token_signatures_verify_outside_our_code(token: SoftHsmToken, tmp_path:
     assert claims.client_id == "shop"
 
 
-def test_checkpoints_and_exports_verify_outside_our_code(token: SoftHsmToken, tmp_path: Path) -> None:
+def test_checkpoints_and_exports_verify_outside_our_code(
+    token: SoftHsmToken, tmp_path: Path, database: Database
+) -> None:
     root = hashlib.sha256(b"root").digest()
-    with token.serving(tmp_path) as enclave, enclave.client() as client:
+    with (
+        token.serving(tmp_path, database_url=database.url("tallystick_enclave")) as enclave,
+        enclave.client() as client,
+    ):
         note = client.checkpoint(origin="ledger.example", size=3, root=root).note
         signature = client.export(manifest=MANIFEST).signature
 
@@ -146,7 +152,7 @@ def test_without_a_database_payouts_are_refused(token: SoftHsmToken, tmp_path: P
             profile="clearbank.sct",
             body=body_of(CREDIT_TRANSFER),
         )
-    assert refused.value.code == "facts_unavailable"
+    assert refused.value.code == "mirror_unavailable"
 
 
 def test_a_peer_that_is_not_named_is_refused(token: SoftHsmToken, tmp_path: Path) -> None:
@@ -174,9 +180,11 @@ def test_a_full_disk_means_no_signature_until_there_is_room(token: SoftHsmToken,
     assert audit(enclave.log_path).stdout.startswith("3 records, head ")
 
 
-def test_killed_outright_it_starts_again_and_remembers(token: SoftHsmToken, tmp_path: Path) -> None:
-    root = hashlib.sha256(b"root").digest()
-    with token.serving(tmp_path) as enclave, enclave.client() as client:
+def test_killed_outright_it_starts_again_and_remembers(
+    token: SoftHsmToken, tmp_path: Path, database: Database
+) -> None:
+    root, url = hashlib.sha256(b"root").digest(), database.url("tallystick_enclave")
+    with token.serving(tmp_path, database_url=url) as enclave, enclave.client() as client:
         client.checkpoint(origin="ledger.example", size=3, root=root)
         enclave.process.kill()
         enclave.process.wait(timeout=30)
@@ -184,7 +192,7 @@ def test_killed_outright_it_starts_again_and_remembers(token: SoftHsmToken, tmp_
             client.ping()
 
     with (
-        token.serving(tmp_path) as enclave,
+        token.serving(tmp_path, database_url=url) as enclave,
         enclave.client() as client,
         pytest.raises(EnclaveRefused) as refused,
     ):

@@ -1,5 +1,8 @@
 """The enclave's own look at a real PostgreSQL, in its own role; and a payout signed from end to end on it."""
 
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import astuple, fields
 from pathlib import Path
@@ -11,7 +14,9 @@ from psycopg import sql
 from enclave.client import EnclaveRefused
 from enclave.facts import FactsUnavailable, PayoutRecord
 from enclave.keys import Purpose, verifies
-from enclave.store import DatabaseFacts
+from enclave.log import LogHead
+from enclave.mirror import HeadsUnavailable
+from enclave.store import DatabaseFacts, DatabaseHeads
 from tests.conftest import Database
 from tests.enclave.payouts import ATTEMPT_ID, CREDIT_TRANSFER, PAYOUT_ID, body_of, good_record
 from tests.enclave.process import SoftHsmToken
@@ -137,3 +142,77 @@ def test_a_payout_is_signed_from_the_database_to_the_token(
 
     assert verifies(Purpose.BANK, token.pem("bank"), message=body, signature=answer.signature)
     assert refused.value.code == "order_fields_differ"
+
+
+def sign_checkpoint(token: SoftHsmToken, directory: Path, database: Database, size: int) -> str:
+    """What an enclave answers that is started for this one request and stopped again."""
+    with (
+        token.serving(directory, database_url=database.url("tallystick_enclave")) as enclave,
+        enclave.client() as client,
+    ):
+        try:
+            client.checkpoint(origin="ledger.example", size=size, root=b"r" * 32)
+            told = "signed"
+        except EnclaveRefused as refused:
+            told = refused.code
+        enclave.process.terminate()
+        enclave.process.wait(timeout=30)
+        return told
+
+
+def audit_log(log: Path, database: Database) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "enclave", "audit", "--log", str(log)]
+    command += ["--database-url", database.url("tallystick_enclave")]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+
+@pytest.mark.parametrize("side", ["log", "database"])
+def test_putting_back_the_log_or_the_database_is_seen_by_the_other(
+    token: SoftHsmToken, tmp_path: Path, database: Database, side: str
+) -> None:
+    log, first_day = tmp_path / "signing.log", tmp_path / "first day"
+    assert sign_checkpoint(token, tmp_path, database, 1) == "signed"
+    shutil.copy(log, first_day)
+    assert sign_checkpoint(token, tmp_path, database, 2) == "signed"
+    assert "the database has head" in audit_log(log, database).stdout
+
+    if side == "log":
+        shutil.copy(first_day, log)
+    else:
+        with psycopg.connect(database.url("postgres")) as connection:
+            connection.execute("SET session_replication_role = replica")
+            connection.execute("DELETE FROM enclave_heads WHERE id = (SELECT max(id) FROM enclave_heads)")
+
+    told = audit_log(log, database)
+    assert (told.returncode, told.stdout.count("head")) == (1, 1)
+    assert told.stderr.startswith("enclave: the ")
+    assert sign_checkpoint(token, tmp_path, database, 3) == f"{side}_put_back"
+
+
+def test_heads_are_added_by_the_enclave_and_changed_by_nobody(database: Database) -> None:
+    with DatabaseHeads(database.url("tallystick_enclave"), name="one") as heads:
+        assert heads.latest() is None
+        for count in (3, 2):
+            heads.keep(LogHead(count=count, hash=f"{count:064x}"))
+        assert heads.latest() == LogHead(count=2, hash=f"{2:064x}")
+        with DatabaseHeads(database.url("tallystick_enclave"), name="another") as others:
+            assert others.latest() is None
+
+    for role, statement in (
+        ("tallystick_enclave", "UPDATE enclave_heads SET count = 9"),
+        ("tallystick_enclave", "DELETE FROM enclave_heads"),
+        ("tallystick_app", "INSERT INTO enclave_heads (enclave, count, hash) VALUES ('one', 1, sha256('x'))"),
+    ):
+        with (
+            pytest.raises(psycopg.errors.InsufficientPrivilege),
+            psycopg.connect(database.url(role)) as connection,
+        ):
+            connection.execute(statement.encode())
+
+
+def test_an_unreachable_database_keeps_no_heads() -> None:
+    with DatabaseHeads("postgresql://tallystick_enclave@127.0.0.1:1/x", name="one") as heads:
+        with pytest.raises(HeadsUnavailable):
+            heads.latest()
+        with pytest.raises(HeadsUnavailable):
+            heads.keep(LogHead(count=1, hash="0" * 64))

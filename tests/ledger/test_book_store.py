@@ -50,6 +50,7 @@ from tests.ledger.model import answer_of
 from tests.ledger.world import Asker, asker, breaches, done, open_account, table_counts
 
 FACTS = {
+    "enclave_heads": "count",
     "transfers": "reference",
     "further_legs": "leg",
     "units": "name",
@@ -951,7 +952,7 @@ def test_the_auditor_reads_the_book_but_not_the_clients(
     assert writable_by(database, "tallystick_auditor") == set()
 
 
-def test_the_enclave_reads_the_payouts_it_signs_and_nothing_else(database: Database) -> None:
+def test_the_enclave_reads_the_payouts_it_signs_and_adds_heads_and_nothing_else(database: Database) -> None:
     with as_role(database, "tallystick_enclave") as connection:
         assert connection.execute(sa.text("SELECT count(*) FROM enclave_payouts")).scalar_one() == 0
     with (
@@ -959,8 +960,9 @@ def test_the_enclave_reads_the_payouts_it_signs_and_nothing_else(database: Datab
         as_role(database, "tallystick_enclave") as connection,
     ):
         connection.execute(sa.text("SELECT count(*) FROM payouts"))
-    assert readable_by(database, "tallystick_enclave") == {"enclave_payouts"}
-    assert writable_by(database, "tallystick_enclave") == set()
+    assert readable_by(database, "tallystick_enclave") == {"enclave_payouts", "enclave_heads"}
+    assert writable_by(database, "tallystick_enclave") == {"enclave_heads"}
+    assert "enclave_heads" not in writable_by(database, "tallystick_app")
 
 
 def test_the_application_reads_more_than_the_enclave_so_the_question_is_a_real_one(
