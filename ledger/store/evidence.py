@@ -98,11 +98,12 @@ _TRANSFER: Final = """
     uuid_send(transfers.hold_id), uuid_send(transfers.reverses_id), uuid_send(transfers.clearance_id),
     uuid_send(transfers.notice_id), transfers.effective_at, transfers.recorded_at, transfers.asked, transfers.metadata
 """
+# Without a condition in its branches: only such ones are looked up row by row in a join. What has no leg joins nothing.
 _ALL_LEGS: Final = """
     SELECT id AS transfer_id, 1::smallint AS leg, amount_minor, effective_at, recorded_at,
         debit_number, debit_version, debit_debits_minor, debit_credits_minor, debit_held_minor,
         credit_number, credit_version, credit_debits_minor, credit_credits_minor, credit_held_minor
-    FROM transfers WHERE debit_number IS NOT NULL
+    FROM transfers
     UNION ALL
     SELECT transfer_id, leg, amount_minor, effective_at, recorded_at,
         debit_number, debit_version, debit_debits_minor, debit_credits_minor, debit_held_minor,
@@ -147,8 +148,8 @@ _UNSEALED_BEFORE: Final = f"""
             UNION ALL
             SELECT transfer_id, credit_number, credit_version FROM ({_ALL_LEGS}) AS legs WHERE transfer_id = ANY(%s)
             UNION ALL
-            SELECT id, step_number, step_version FROM transfers WHERE id = ANY(%s) AND step_number IS NOT NULL
-        ) AS movements GROUP BY transfer_id, number
+            SELECT id, step_number, step_version FROM transfers WHERE id = ANY(%s)
+        ) AS movements WHERE number IS NOT NULL GROUP BY transfer_id, number
     ), preceding AS (
         SELECT own.transfer_id, legs.transfer_id AS before_id
         FROM own JOIN ({_ALL_LEGS}) AS legs ON debit_number = number AND debit_version = before

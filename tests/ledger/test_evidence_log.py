@@ -16,6 +16,7 @@ from ledger.core.ids import AccountId, ProgrammeId, TransferId, to_uuid
 from ledger.core.merkle import EMPTY_ROOT, leaf_hash, root
 from ledger.evidence.log import TreeHead, append_leaves, keep_checkpoint
 from ledger.store.evidence import (
+    _UNSEALED_BEFORE,
     UNSEALED_PAGE,
     Checkpoint,
     ExportState,
@@ -29,9 +30,11 @@ from ledger.store.evidence import (
     sealed_facts,
     unsealed_page,
 )
+from ledger.store.packing import uuids
 from ledger.store.schema import checkpoints
 from ledger.store.tx import Tx
 from tests.conftest import MONDAY_MORNING, Database, OpenTx, make_programme
+from tests.ledger.chronicle import analyse
 from tests.ledger.sealed import order_in_log, rewrite, seal, small_book, unsigned
 from tests.ledger.world import WAIT_S, Asker, asker, done, open_account, wait_until_blocked
 
@@ -191,6 +194,31 @@ def test_transactions_come_in_the_order_of_their_numbers(database: Database, ope
     assert numbers == sorted(numbers)
     assert numbers[:4] == [9, 10, 99, 100]
     assert behind == page[3:]
+
+
+def test_what_came_just_before_is_looked_up_however_large_the_book(
+    database: Database, open_tx: OpenTx, asks: Asker, unbounded: list[AccountId]
+) -> None:
+    with open_tx() as tx:
+        done(tx, *(asks.post(f"before {n}", Leg(unbounded[n % 2], unbounded[2], 1)) for n in range(8_000)))
+    analyse(database, "transfers", "further_legs", "accounts")
+    names = ("last", "last but one", "hold")
+    with open_tx() as tx:
+        done(
+            tx,
+            asks.post(names[0], Leg(unbounded[0], unbounded[2], 1), Leg(unbounded[1], unbounded[2], 1)),
+            asks.post(names[1], Leg(unbounded[1], unbounded[2], 1)),
+            asks.hold(names[2], unbounded[3], amount_minor=1),
+        )
+
+    with open_tx() as tx:
+        ids = uuids([asks.xfr(name) for name in names])
+        ((said,),) = tx.fetch(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {_UNSEALED_BEFORE}", ids, ids, ids)
+        ((whole,),) = tx.fetch("SELECT relpages FROM pg_class WHERE relname = 'transfers'")
+
+    plan = said[0]["Plan"]
+    assert whole > 200
+    assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 100
 
 
 def test_more_than_a_page_may_wait_for_a_transfer_on_a_later_page(
