@@ -10,14 +10,15 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 from enclave.backends.pkcs11 import Pkcs11Keys
 from enclave.backends.software import SoftwareKeys
 from enclave.ceremony import CeremonyLine, Deed, hold_ceremony
-from enclave.hardening import harden
+from enclave.facts import FactsUnavailable, PayoutFacts
+from enclave.hardening import Account, HardeningRefused, HardeningStep, confine, find_account, harden, insist
 from enclave.keys import KeyBackend, KeyBackendFailure
 from enclave.log import LogBroken, LogUnavailable, SigningLog, audit, read_log
 from enclave.mirror import HeadsUnavailable, Mirror, contradiction
@@ -44,6 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return command(arguments)
     except (
         ArgumentsRefused,
+        HardeningRefused,
         HeadsUnavailable,
         KeyBackendFailure,
         LogBroken,
@@ -56,10 +58,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _serve(arguments: argparse.Namespace) -> int:
-    steps = harden()
-    sys.stderr.write(
-        "".join(f"enclave: {step.name} {'done' if step.done else 'NOT DONE'}\n" for step in steps)
-    )
+    _refuse_software_keys_in_production(arguments)
+    limits = _limits(arguments)
+    steps = harden(_account(arguments))
+    if arguments.production:
+        insist(steps)
     database_url = _database_url(arguments)
     with (
         SigningLog.open(arguments.log, now=_now()) as log,
@@ -72,13 +75,46 @@ def _serve(arguments: argparse.Namespace) -> int:
             facts=facts,
             log=log,
             clock=_now,
-            limits=_limits(arguments),
+            limits=limits,
             mirror=Mirror(log, heads, accepted=arguments.accept_head),
             allowed_uids=arguments.allow_uid,
         ) as server,
     ):
+        _connect(facts)
+        steps += confine()
+        _report(steps)
+        if arguments.production:
+            insist(steps)
         _serve_until_stopped(server, arguments.socket)
     return EXIT_DONE
+
+
+def _refuse_software_keys_in_production(arguments: argparse.Namespace) -> None:
+    if arguments.production and arguments.key_backend == "software":
+        raise ArgumentsRefused("software keys are not for production")
+
+
+def _account(arguments: argparse.Namespace) -> Account | None:
+    if arguments.user is not None:
+        return find_account(arguments.user)
+    if arguments.production and os.geteuid() == 0:
+        raise ArgumentsRefused("production does not run as root: name a user with --user")
+    return None
+
+
+def _connect(facts: PayoutFacts) -> None:
+    """Open the first connection, and with it what the database's library loads, while nothing is forbidden yet."""
+    # The enclave may start before its database: it connects when it is asked for a payout.
+    with suppress(FactsUnavailable):
+        facts.payouts([])
+
+
+def _report(steps: Sequence[HardeningStep]) -> None:
+    """One block, when it is complete: a start that fails says only why."""
+    sys.stderr.write(
+        "".join(f"enclave: {step.name} {'done' if step.done else 'NOT DONE'}\n" for step in steps)
+    )
+    sys.stderr.flush()
 
 
 def _limits(arguments: argparse.Namespace) -> Limits:
@@ -153,8 +189,6 @@ def _table(lines: Sequence[CeremonyLine]) -> str:
 
 def _open_keys(arguments: argparse.Namespace) -> KeyBackend:
     if arguments.key_backend == "software":
-        if arguments.production:
-            raise ArgumentsRefused("software keys are not for production")
         return SoftwareKeys.generate()
     if arguments.module is None or arguments.token_label is None or arguments.pin_fd is None:
         raise ArgumentsRefused("a PKCS#11 token needs --module, --token-label and --pin-fd")
@@ -195,6 +229,12 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--socket", type=Path, required=True)
     parser.add_argument("--log", type=Path, required=True, help="the signing log, made if there is none")
     parser.add_argument("--key-backend", choices=("pkcs11", "software"), default="pkcs11")
+    parser.add_argument(
+        "--user",
+        metavar="NAME",
+        help="the user to become before anything is opened; log, token and the socket's directory have to be this "
+        "user's (only as root, and then needed in production)",
+    )
     parser.add_argument("--production", action="store_true", help="refuse what is for development only")
     parser.add_argument("--module", type=Path, help="the PKCS#11 module")
     parser.add_argument("--token-label")
