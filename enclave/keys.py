@@ -116,14 +116,19 @@ def _verify(algorithm: Algorithm, public_key_pem: str, message: bytes, signature
         case Algorithm.RSA_SHA256 if isinstance(key, rsa.RSAPublicKey):
             key.verify(signature, message, padding.PKCS1v15(), hashes.SHA256())
         case Algorithm.ES256 if isinstance(key, ec.EllipticCurvePublicKey):
-            key.verify(_der_from_raw(signature), message, ec.ECDSA(hashes.SHA256()))
+            key.verify(der_signature(signature), message, ec.ECDSA(hashes.SHA256()))
         case Algorithm.ED25519 if isinstance(key, Ed25519PublicKey):
             key.verify(signature, message)
         case _:
             raise ValueError("the key is of another kind than the algorithm")
 
 
-def _der_from_raw(signature: bytes) -> bytes:
+def der_signature(signature: bytes) -> bytes:
+    """An ES256 signature, r||s, as X.509 and OpenSSL spell it.
+
+    Raises:
+        ValueError: not 64 bytes.
+    """
     if len(signature) != P256_SIGNATURE_BYTES:
         raise ValueError("an ES256 signature has 64 bytes")
     half = P256_SIGNATURE_BYTES // 2
