@@ -7,6 +7,7 @@ import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from datetime import datetime
 from itertools import chain
 from typing import Any
 
@@ -56,6 +57,8 @@ from ledger.store.tx import Tx
 from ledger.store.units import unit_codes
 
 Group = Sequence[Command]
+YEAR_MIN, YEAR_MAX = 1, 9999
+"""What an offset could carry out of the calendar is no instant."""
 PIECE = 128
 """How many groups are decided before the first of them goes to the server."""
 OfKind = Mapping[type[Command], list[Any]]
@@ -82,14 +85,22 @@ def post(
     ids = [command.id for command in commands]
     if not _ARE_IDS("\n".join([*ids, ""])):
         raise InvalidValue("The id of a command is an id of the kind xfr_.", field="id")
-    if None in [command.effective_at.tzinfo for command in commands]:
-        raise InvalidValue("A command takes effect at an instant, with its offset.", field="effective_at")
     of_kind: OfKind = defaultdict(list)
     for command in commands:
         of_kind[type(command)].append(command)
+    _check_times({command.effective_at for command in commands}, "effective_at")
+    _check_times({command.expires_at for command in of_kind[Hold] if command.expires_at}, "expires_at")
     deciding = Deciding(_read(tx, ids, of_kind), tx.now)
     # Accounts and clearances stand before the transfers that name them: where there are any, all is decided first.
     return _write(tx, deciding, [groups] if of_kind[Open] or clearances else _pieces(groups), clearances)
+
+
+def _check_times(instants: Collection[datetime], field: str) -> None:
+    """Looks at each once: the commands of a batch mostly share theirs."""
+    if any(instant.tzinfo is None for instant in instants):
+        raise InvalidValue("An instant says its offset.", field=field)
+    if not all(YEAR_MIN < instant.year < YEAR_MAX for instant in instants):
+        raise InvalidValue(f"An instant lies between the years {YEAR_MIN} and {YEAR_MAX}.", field=field)
 
 
 def post_once(

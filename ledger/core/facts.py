@@ -103,7 +103,6 @@ def canonical_fact(transfer: TransferFact, entries: Sequence[EntryFact]) -> byte
     )
 
 
-@lru_cache(maxsize=4096)
 def instant_text(instant: datetime) -> str:
     """An instant as ISO 8601, in UTC, to the microsecond.
 
@@ -111,7 +110,13 @@ def instant_text(instant: datetime) -> str:
     """
     if instant.tzinfo is None:
         raise ValueError("an instant says its time zone")
-    return f"{instant.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
+    # In UTC first: two times in one zone are equal to Python even when the clock was put back between them.
+    return _text_of(instant.astimezone(UTC))
+
+
+@lru_cache(maxsize=4096)
+def _text_of(instant: datetime) -> str:
+    return f"{instant.replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
 
 
 def _transfer(transfer: TransferFact) -> str:

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Final
 
 from ledger.core.merkle import HASH_BYTES, GrowingTree
-from ledger.evidence.discrepancy import Discrepancy
+from ledger.evidence.discrepancy import Discrepancy, in_transfer
 from ledger.store.audit import CheckpointRow, LeafRow
 
 RUNS_MAX: Final = 1000  # of rows that different transactions have written, for one checkpoint
@@ -67,6 +67,7 @@ class Log:
         self._see_writer(row)
         if row.of_programme_id is None:
             yield self._leaf(row.position, f"there is no transfer {row.transfer_id}")
+            yield in_transfer(row.transfer_id, f"is gone, and is sealed at {row.position}")
         elif row.of_programme_id != self.programme_id:
             yield self._leaf(row.position, f"{row.transfer_id} is of another programme")
         self._tree.append(row.leaf_hash)

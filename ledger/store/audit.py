@@ -15,6 +15,7 @@ import psycopg
 import sqlalchemy as sa
 from psycopg.abc import AdaptContext, Buffer
 from psycopg.types.datetime import TimestamptzLoader
+from psycopg.types.json import JsonbLoader
 
 from ledger.core.facts import AccountFact, EntryFact, SideFact, TransferFact
 from ledger.core.ids import ProgrammeId, to_uuid
@@ -175,10 +176,12 @@ def _there(columns: Sequence[str]) -> str:
 
 
 _ALL_LEGS: Final = f"""
-    SELECT id AS transfer_id, 1 AS leg, {_there(_LEG_COLUMNS)}, effective_at, recorded_at
+    SELECT id AS transfer_id, programme_id, 1 AS leg, {_there(_LEG_COLUMNS)}, effective_at, recorded_at
     FROM transfers WHERE num_nonnulls({", ".join(_LEG_COLUMNS)}) > 0
     UNION ALL
-    SELECT transfer_id, leg, {", ".join(_LEG_COLUMNS)}, effective_at, recorded_at FROM further_legs
+    SELECT transfer_id, transfers.programme_id, leg, {", ".join(f"further_legs.{name}" for name in _LEG_COLUMNS)},
+        further_legs.effective_at, further_legs.recorded_at
+    FROM further_legs LEFT JOIN transfers ON transfers.id = transfer_id
 """  # noqa: S608 - the columns are this file's own
 _ALL_STEPS: Final = f"""
     SELECT id AS transfer_id, hold_id, programme_id, kind, asked, CASE kind
@@ -198,22 +201,25 @@ _ACCOUNTS: Final = """
     ORDER BY number
 """
 _ENTRIES: Final = f"""
-    SELECT entry.*, accounts.id, log_leaves.position FROM (
+    SELECT number, version, transfer_id, leg, movement, amount_minor, debits, credits, held,
+        effective_at, recorded_at, accounts.id, log_leaves.position
+    FROM (
         SELECT debit_number AS number, debit_version AS version, transfer_id, leg, 'debit' AS movement, amount_minor,
-            debit_debits_minor, debit_credits_minor, debit_held_minor, effective_at, recorded_at
+            debit_debits_minor AS debits, debit_credits_minor AS credits, debit_held_minor AS held,
+            effective_at, recorded_at, programme_id
         FROM ({_ALL_LEGS}) AS legs
         UNION ALL
         SELECT credit_number, credit_version, transfer_id, leg, 'credit', amount_minor,
-            credit_debits_minor, credit_credits_minor, credit_held_minor, effective_at, recorded_at
+            credit_debits_minor, credit_credits_minor, credit_held_minor, effective_at, recorded_at, programme_id
         FROM ({_ALL_LEGS}) AS legs
         UNION ALL
         SELECT step_number, step_version, transfer_id, 0, movement, step_amount_minor,
-            step_debits_minor, step_credits_minor, step_held_minor, effective_at, recorded_at
+            step_debits_minor, step_credits_minor, step_held_minor, effective_at, recorded_at, programme_id
         FROM ({_ALL_STEPS}) AS steps
     ) AS entry
         LEFT JOIN accounts USING (number)
-        LEFT JOIN log_leaves ON log_leaves.transfer_id = entry.transfer_id
-    WHERE CAST(:programme AS uuid) IS NULL OR accounts.programme_id = :programme
+        LEFT JOIN log_leaves USING (transfer_id)
+    WHERE CAST(:programme AS uuid) IS NULL OR :programme IN (accounts.programme_id, entry.programme_id)
     ORDER BY number, version
 """  # noqa: S608 - the columns are this file's own
 _TRANSFERS: Final = """
@@ -239,7 +245,8 @@ _LEGS: Final = f"""
     FROM ({_ALL_LEGS}) AS legs
         LEFT JOIN accounts AS debit ON debit.number = debit_number
         LEFT JOIN accounts AS credit ON credit.number = credit_number
-    WHERE CAST(:programme AS uuid) IS NULL OR debit.programme_id = :programme OR credit.programme_id = :programme
+    WHERE CAST(:programme AS uuid) IS NULL
+        OR :programme IN (legs.programme_id, debit.programme_id, credit.programme_id)
     ORDER BY transfer_id, leg
 """  # noqa: S608 - the columns are this file's own
 _STEPS: Final = f"""
@@ -247,7 +254,7 @@ _STEPS: Final = f"""
         step_version, movement, step_amount_minor, step_debits_minor, step_credits_minor, step_held_minor,
         effective_at, recorded_at
     FROM ({_ALL_STEPS}) AS steps LEFT JOIN accounts ON accounts.number = step_number
-    WHERE CAST(:programme AS uuid) IS NULL OR accounts.programme_id = :programme
+    WHERE CAST(:programme AS uuid) IS NULL OR :programme IN (steps.programme_id, accounts.programme_id)
     ORDER BY transfer_id, step_number, step_version
 """  # noqa: S608 - the columns are this file's own
 _HOLD_STEPS: Final = f"""
@@ -351,6 +358,7 @@ def _stream(tx: Tx, statement: str, programme_id: ProgrammeId | None, make: Call
     driver = tx.connection.connection.driver_connection
     assert isinstance(driver, psycopg.Connection), "the engine is made for psycopg"
     driver.adapters.register_loader("timestamptz", _AnyInstant)
+    driver.adapters.register_loader("jsonb", _AnyDocument)
     result = tx.connection.execute(
         sa.text(statement),
         {"programme": programme},
@@ -388,6 +396,17 @@ class _AnyInstant(TimestamptzLoader):
             return super().load(data)
         except psycopg.DataError:
             return _NEVER
+
+
+class _AnyDocument(JsonbLoader):
+    """Reads also documents that Python cannot hold, as a text, which no fact has in the place of one."""
+
+    def load(self, data: Buffer) -> Any:
+        """The document."""
+        try:
+            return super().load(data)
+        except (ValueError, RecursionError):
+            return "no document of ours"
 
 
 def _id(prefix: str, value: UUID | None) -> str:

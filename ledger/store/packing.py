@@ -9,7 +9,6 @@ import sys
 from array import array
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 
 import psycopg
 from psycopg.abc import Buffer
@@ -55,7 +54,6 @@ def json_field(text: str) -> bytes:
     return _LENGTH(len(raw) + 1) + b"\x01" + raw
 
 
-@lru_cache(maxsize=256)
 def time_fields(first: datetime, second: datetime) -> bytes:
     """Two instants as two fields of a row."""
     return _TIMES(8, microseconds(first), 8, microseconds(second))

@@ -1,6 +1,7 @@
-"""What the book writes, and what it must look at before it writes again: transfers, legs, steps and holds.
+"""What the book writes, and what it must look at before it writes again: transfers, their legs, and holds.
 
-Movements are written before the transfer that they belong to: once a transfer stands, nothing is added to it.
+The row of a transfer holds its first leg and its step; further legs come right behind it, in the same transaction:
+once a transfer stands, nothing is added to it.
 """
 
 from collections import defaultdict

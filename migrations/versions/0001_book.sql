@@ -158,7 +158,7 @@ CREATE TABLE horizons (
 -- was committed before it began: the second one sees all that the locks had to wait for.
 CREATE FUNCTION share_calendars(keys bigint[], programme_ids uuid[]) RETURNS TABLE (
     programme_id uuid, soft_closed_until timestamptz, closed_until timestamptz, answered_until timestamptz
-) LANGUAGE plpgsql VOLATILE ROWS 1 AS $$
+) LANGUAGE plpgsql VOLATILE ROWS 1 SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     PERFORM pg_advisory_xact_lock_shared(key) FROM unnest(keys) AS key;
     RETURN QUERY SELECT asked.id,
@@ -375,7 +375,8 @@ CREATE VIEW entries AS SELECT * FROM account_entries WHERE account_number IS NOT
 
 -- The version that an account had at an instant (0: none yet). Versions are gapless and their times never run
 -- backwards, so halving finds it in a few index look-ups, whatever the account's history.
-CREATE FUNCTION version_at(account int, instant timestamptz) RETURNS bigint LANGUAGE plpgsql STABLE STRICT AS $$
+CREATE FUNCTION version_at(account int, instant timestamptz) RETURNS bigint LANGUAGE plpgsql STABLE STRICT
+    SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
     known bigint := 0;
     beyond bigint;
@@ -688,12 +689,15 @@ END $$;
 -- and the same). The joins look from what was added to what there is, row by row and by the index: a planner that has
 -- not yet seen a table grow would rather read all of it.
 CREATE FUNCTION refuse_unsound_transfers() RETURNS trigger LANGUAGE plpgsql
+    SET search_path = pg_catalog, public, pg_temp
     SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_material = off AS $$
 BEGIN
     IF EXISTS (
         SELECT FROM (SELECT DISTINCT programme_id, clearance_id, notice_id FROM added) AS named
         WHERE NOT EXISTS (SELECT FROM programmes WHERE id = named.programme_id)
-            OR (named.clearance_id IS NOT NULL AND NOT EXISTS (SELECT FROM clearances WHERE id = named.clearance_id))
+            OR (named.clearance_id IS NOT NULL AND NOT EXISTS (
+                SELECT FROM clearances WHERE id = named.clearance_id AND programme_id = named.programme_id
+            ))
             OR (named.notice_id IS NOT NULL AND NOT EXISTS (SELECT FROM notices WHERE id = named.notice_id))
     ) THEN
         RAISE EXCEPTION 'a transfer names a clearance, a notice or a programme that is not there'
@@ -713,6 +717,16 @@ BEGIN
         RAISE EXCEPTION 'a transfer is on accounts of its own programme, and a leg of it joins two of one currency'
             USING ERRCODE = 'check_violation';
     END IF;
+    IF EXISTS (
+        SELECT FROM added LEFT JOIN transfers AS named ON named.id = coalesce(added.hold_id, added.reverses_id)
+        WHERE (added.hold_id IS NOT NULL OR added.reverses_id IS NOT NULL)
+            AND (named.programme_id = added.programme_id AND CASE
+                WHEN added.hold_id IS NOT NULL THEN named.kind = 'hold' ELSE named.kind IN ('post', 'capture')
+            END) IS NOT TRUE
+    ) THEN
+        RAISE EXCEPTION 'a transfer names a hold, or a transfer to be reversed, that its programme does not have'
+            USING ERRCODE = 'foreign_key_violation';
+    END IF;
     RETURN NULL;
 END $$;
 CREATE TRIGGER transfers_are_sound AFTER INSERT ON transfers REFERENCING NEW TABLE AS added
@@ -721,6 +735,7 @@ CREATE TRIGGER transfers_are_sound AFTER INSERT ON transfers REFERENCING NEW TAB
 -- The same of the legs behind the first. They come with their transfer, in one transaction: none is ever added to one
 -- that stands, and none stands alone.
 CREATE FUNCTION refuse_unsound_legs() RETURNS trigger LANGUAGE plpgsql
+    SET search_path = pg_catalog, public, pg_temp
     SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_material = off AS $$
 BEGIN
     IF EXISTS (
@@ -733,10 +748,12 @@ BEGIN
             AND transfers.effective_at = added.effective_at AND transfers.recorded_at = added.recorded_at
             AND debit.programme_id = transfers.programme_id AND credit.programme_id = transfers.programme_id
             AND debit.currency = credit.currency
-        ) IS NOT TRUE
+        ) IS NOT TRUE OR (added.leg > 2 AND NOT EXISTS (
+            SELECT FROM further_legs AS one WHERE one.transfer_id = added.transfer_id AND one.leg = added.leg - 1
+        ))
     ) THEN
         RAISE EXCEPTION
-            'a further leg comes with its transfer, and joins two accounts of its programme and of one currency'
+            'a further leg comes with its transfer, in its turn, and joins two accounts of its programme and of one currency'
             USING ERRCODE = 'check_violation';
     END IF;
     RETURN NULL;

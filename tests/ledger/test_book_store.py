@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from functools import partial
 from typing import Any
@@ -204,6 +204,8 @@ def test_opening_one_account_costs_what_opening_many_does(open_tx: OpenTx, bank:
         ({"id": "xfr_" + 32 * "A"}, "id"),
         ({"id": "xfr_1"}, "id"),
         ({"effective_at": MONDAY_MORNING.replace(tzinfo=None)}, "effective_at"),
+        ({"effective_at": datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=1)))}, "effective_at"),
+        ({"effective_at": datetime(9999, 12, 31, 23, tzinfo=timezone(-timedelta(hours=2)))}, "effective_at"),
         ({"reference": "a\0b"}, "reference"),
         ({"reference": "\ud800"}, "reference"),
         ({"reference": 1_025 * "x"}, "reference"),
@@ -225,6 +227,15 @@ def test_what_cannot_be_kept_is_refused_by_its_name(
     assert refused.value.field == field
     with open_tx() as tx:
         assert read_posted(tx, {good.id}) == {}
+
+
+@pytest.mark.parametrize("expires_at", [datetime(2026, 11, 30), datetime(9999, 12, 31, tzinfo=UTC)])  # noqa: DTZ001
+def test_a_hold_expires_at_an_instant(open_tx: OpenTx, bank: Bank, expires_at: datetime) -> None:
+    hold = replace(bank.ask.hold("hold", bank.ana, amount_minor=1), expires_at=expires_at)
+
+    with pytest.raises(InvalidValue) as refused, open_tx() as tx:
+        book.post(tx, [[hold]])
+    assert refused.value.field == "expires_at"
 
 
 def test_a_batch_has_a_largest_size(open_tx: OpenTx, bank: Bank) -> None:
@@ -509,6 +520,82 @@ def test_a_transfer_that_stands_takes_no_further_leg(open_tx: OpenTx, bank: Bank
 def test_a_further_leg_without_its_transfer_is_refused_by_the_database(open_tx: OpenTx, bank: Bank) -> None:
     with pytest.raises(sa.exc.IntegrityError, match="comes with its transfer"), open_tx() as tx:
         further_leg(tx, bank, "never", leg_by_hand(tx, bank.safe, bank.ben))
+
+
+COUNTERS = "debit_debits_minor, debit_credits_minor, debit_held_minor"
+COUNTERS += ", credit_debits_minor, credit_credits_minor, credit_held_minor"
+LEG = f"amount_minor, debit_number, credit_number, debit_version, credit_version, {COUNTERS}"
+SAID = "programme_id, kind, reference, clearance_id, notice_id, effective_at, recorded_at"
+A_TRANSFER = (
+    f"INSERT INTO public.transfers (id, {SAID}, {LEG}) SELECT gen_random_uuid(), {SAID}, amount_minor, "
+)
+A_LEG = f"INSERT INTO public.further_legs (transfer_id, effective_at, recorded_at, leg, {LEG})"
+A_LEG += " SELECT id, effective_at, recorded_at, {leg}, amount_minor, "
+NEXT = f"debit_number, {{credit}}, debit_version + 1, {{version}}, {COUNTERS} FROM public.transfers"
+
+
+@pytest.fixture
+def posted(open_tx: OpenTx, bank: Bank) -> str:
+    """The condition that finds one transfer that stands."""
+    with open_tx() as tx:
+        insert_legs(tx, bank, leg_by_hand(tx, bank.safe, bank.ana))
+    return f" WHERE id = '{bank.ask.xfr('by hand').removeprefix('xfr_')}'"
+
+
+@pytest.mark.parametrize(
+    ("shadow", "forged"),
+    [
+        ("SELECT number, programme_id, CAST('EUR' AS text) AS currency FROM public.accounts", "accounts"),
+        (f"SELECT id, pg_current_xact_id() AS xid, debit_number, {SAID} FROM public.transfers", "transfers"),
+    ],
+)
+def test_nobodys_own_table_stands_before_ours(
+    open_tx: OpenTx, bank: Bank, posted: str, shadow: str, forged: str
+) -> None:
+    """Anyone may make temporary tables, and by default they are found first."""
+    with open_tx() as tx:
+        dollars = bank.account(tx, currency="USD")
+        number = lock_accounts(tx, [dollars])[dollars].number
+    lies = {
+        "accounts": A_TRANSFER + NEXT.format(credit=number, version=2) + posted,
+        "transfers": A_LEG.format(leg=2)
+        + NEXT.format(credit="credit_number", version="credit_version + 1")
+        + posted,
+    }
+
+    def insert(tx: Tx) -> None:
+        tx.run(sa.text(f"CREATE TEMP TABLE {forged} ON COMMIT DROP AS {shadow}"))
+        tx.run(sa.text(lies[forged]))
+
+    refused_by_the_database(open_tx, r"leg .*joins", insert)
+
+
+@pytest.mark.parametrize(("leg", "taken"), [(2, True), (3, False)])
+def test_a_further_leg_comes_in_its_turn(open_tx: OpenTx, bank: Bank, leg: int, *, taken: bool) -> None:
+    where = f" WHERE id = '{bank.ask.xfr('by hand').removeprefix('xfr_')}'"
+    following = NEXT.format(credit="credit_number", version="credit_version + 1")
+
+    def insert(tx: Tx) -> None:
+        insert_legs(tx, bank, leg_by_hand(tx, bank.safe, bank.ana))
+        assert tx.run(sa.text(A_LEG.format(leg=leg) + following + where)) == 1
+
+    if taken:
+        with open_tx() as tx:
+            insert(tx)
+    else:
+        refused_by_the_database(open_tx, "in its turn", insert)
+
+
+def test_a_transfer_names_a_hold_and_a_transfer_that_are_there(open_tx: OpenTx, bank: Bank) -> None:
+    with open_tx() as tx:
+        bank.fund(tx, 10)
+        back = leg_by_hand(tx, bank.ana, bank.safe)
+        step = step_by_hand(tx, bank.ana, Movement.RELEASE, 5)
+    nothing = bank.ask.reverse("by hand", "never")
+    no_hold = bank.ask.release("by hand", "fund", amount_minor=5)
+
+    refused_by_the_database(open_tx, "does not have", lambda tx: write_by_hand(tx, nothing, back))
+    refused_by_the_database(open_tx, "does not have", lambda tx: write_by_hand(tx, no_hold, step=step))
 
 
 def test_a_further_leg_has_the_times_of_its_transfer(open_tx: OpenTx, bank: Bank) -> None:

@@ -394,13 +394,43 @@ def _other_values(book: Book, table: str, column: str, row: Row) -> list[str]:
 def test_a_changed_field_is_found(book: Book, table: str, column: str) -> None:
     for row in _sample(book.evident_rows(table, column), ROWS):
         for value in _other_values(book, table, column, row):
+            # By somebody who knows that a transfer names the transaction that wrote its row.
+            honest = ", xid = pg_current_xact_id()" if table == "transfers" and column != "xid" else ""
             lie = Lie(
-                table, f"UPDATE {table} SET {column} = {value} WHERE {_where(table)}", _old_key(table, row)
+                table,
+                f"UPDATE {table} SET {column} = {value}{honest} WHERE {_where(table)}",
+                _old_key(table, row),
             )
 
             told = book.audited(lie)
 
             assert told.found & {*book.names(table, row), *told.touched}, (lie, told.audited.found)
+
+
+@pytest.mark.parametrize(
+    ("kind", "change"),
+    [
+        ("freeze", "amount_minor = 5"),
+        ("hold", "debit_version = 5, amount_minor = 5"),
+        ("capture", "step_number = NULL"),
+        ("post", "step_amount_minor = 7"),
+        ("post", "debit_number = 99999"),
+        ("post", "debit_number = NULL"),
+        ("post", """metadata = CAST('{"x": 1' || repeat('0', 5000) || '}' AS jsonb)"""),
+        ("post", "asked = CAST(repeat('[', 3000) || repeat(']', 3000) AS jsonb)"),
+    ],
+)
+def test_half_a_movement_is_found_in_its_own_programme_too(book: Book, kind: str, change: str) -> None:
+    ours = to_uuid("prg", book.programme_id)
+    row = next(
+        row for row in book.sealed_rows("transfers") if (row["kind"], row["programme_id"]) == (kind, ours)
+    )
+    update = f"UPDATE transfers SET {change}, xid = pg_current_xact_id() WHERE id = :old_id"
+
+    for programme_id in (None, book.programme_id):
+        told = book.audited(Lie("transfers", update, _old_key("transfers", row)), programme_id=programme_id)
+
+        assert told.found & book.names("transfers", row), (change, told.audited.found)
 
 
 # A row too few, a row too many -------------------------------------------------------------------------------
