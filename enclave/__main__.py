@@ -14,6 +14,9 @@ from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
 from enclave.backends.pkcs11 import Pkcs11Keys
 from enclave.backends.software import SoftwareKeys
 from enclave.ceremony import CeremonyLine, Deed, hold_ceremony
@@ -198,12 +201,24 @@ def _open_keys(arguments: argparse.Namespace) -> KeyBackend:
 
 def _database_url(arguments: argparse.Namespace) -> str:
     if arguments.database_url is not None:
+        _refuse_password_in_production(arguments)
         return str(arguments.database_url)
     try:
         with os.fdopen(arguments.database_url_fd, encoding="utf-8") as file:
             return file.read().strip()
     except (OSError, UnicodeError) as error:
         raise ArgumentsRefused("cannot read the database URL from its file descriptor") from error
+
+
+def _refuse_password_in_production(arguments: argparse.Namespace) -> None:
+    """The command line of a process is everybody's to read."""
+    try:
+        has_password = "password" in conninfo_to_dict(arguments.database_url)
+    except psycopg.ProgrammingError as error:
+        # Not chained, and not quoted: the text may hold a password.
+        raise ArgumentsRefused(f"cannot read the database URL ({type(error).__name__})") from None
+    if has_password and arguments.production:
+        raise ArgumentsRefused("a database URL with a password comes in by --database-url-fd")
 
 
 def _now() -> datetime:

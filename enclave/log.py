@@ -188,7 +188,7 @@ class SigningLog:
             return
         try:
             self._check_untouched()
-            self._write(b"".join(record.line() for record in records))
+            self._write(b"".join(map(_line_of, records)))
         except OSError as error:
             self._undo()
             raise LogUnavailable(f"cannot write the log: {error.strerror}") from error
@@ -268,6 +268,14 @@ def _chained(entries: Sequence[LogEntry], head: LogHead, at: datetime) -> Iterat
         bare = LogRecord(seq=seq, at=written_at, entry=entry, prev=prev, hash="")
         prev = _hash_of(bare)
         yield LogRecord(seq=seq, at=written_at, entry=entry, prev=bare.prev, hash=prev)
+
+
+def _line_of(record: LogRecord) -> bytes:
+    line = record.line()
+    if len(line) >= LINE_BYTES_MAX:
+        # Nobody could read it again, nor anything behind it.
+        raise LogUnavailable("a record is longer than any record may be")
+    return line
 
 
 def _hashed_members(record: LogRecord) -> dict[str, JsonValue]:

@@ -10,9 +10,10 @@ back to it.
 Knows no socket and no keys. Whoever has to go on with what was put back says so by name (`accepted`), and it is logged.
 """
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from enclave.log import EntryKind, LogEntry, LogFacts, LogHead, LogRecord, LogUnavailable, SigningLog
@@ -61,17 +62,20 @@ class Mirror:
         self._heads = heads
         self._accepted = accepted
         self._compared: _Compared | None = None
-        self._ask_again_at = datetime.min.replace(tzinfo=UTC)
+        self._ask_again_at_s = 0.0
         self._kept_count = 0
         self._due_at: datetime | None = None
 
     def refuse(self, *, now: datetime) -> RefusalCode | None:
         """Why nothing may be signed, or None if the log and the database agree."""
-        if self._compared is None and now >= self._ask_again_at:
+        begun_s = time.monotonic()
+        if self._compared is None and begun_s >= self._ask_again_at_s:
             try:
                 self._compare(now)
             except (HeadsUnavailable, LogUnavailable):
-                self._ask_again_at = now + EVERY
+                # A database that swallows every question keeps one request in ten waiting, not each of them.
+                ended_s = time.monotonic()
+                self._ask_again_at_s = ended_s + max(EVERY.total_seconds(), 9 * (ended_s - begun_s))
         return RefusalCode.MIRROR_UNAVAILABLE if self._compared is None else self._compared.why
 
     def keep(self, *, now: datetime) -> timedelta | None:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TypeAlias, assert_never
 
 from enclave import canonical, notes, policy, tokens
-from enclave.facts import FactsUnavailable, PayoutFacts, PayoutRecord
+from enclave.facts import PayoutFacts, PayoutRecord
 from enclave.keys import KeyBackend, Purpose, current_key, fingerprint
 from enclave.log import EntryKind, LogEntry, LogFacts, LogUnavailable, SigningLog
 from enclave.memory import Memory
@@ -48,6 +48,7 @@ from enclave.spending import Purse, Window
 from enclave.tokens import AccessClaims
 
 Clock: TypeAlias = Callable[[], datetime]
+NAME_CHARS_MAX = 64
 CLOCK_BEHIND_MAX = timedelta(seconds=CLOCK_SKEW_S_MAX)
 
 
@@ -158,7 +159,7 @@ class Signer:
             return {}
         try:
             return self._facts.payouts(payout_ids)
-        except FactsUnavailable:
+        except Exception:  # noqa: BLE001  # fail closed: what could not be read is not known, and others of the round go on
             return None
 
     def _decide_one(self, letter: Letter, request: Request | Refusal, shared: _Round) -> _Case:
@@ -224,7 +225,7 @@ class Signer:
         at = self._clock()
         try:
             self._log.append(entries, at=at)
-        except LogUnavailable:
+        except Exception:  # noqa: BLE001  # fail closed: whatever failed, the decisions are not on the disk
             return False
         self._memory.join(entries, at=at)
         return True
@@ -373,11 +374,24 @@ def _payout_subject(request: PayoutRequest, record: PayoutRecord | None) -> LogF
     if record is not None:
         # The limits of the hour and the day are counted from these.
         subject |= {
-            "programme_id": record.programme_id,
-            "amount_minor": record.amount_minor,
-            "currency": record.currency,
+            "programme_id": _seen(record.programme_id),
+            "amount_minor": _seen(record.amount_minor),
+            "currency": _seen(record.currency),
         }
     return subject
+
+
+def _seen(value: object) -> str | int | None:
+    """What a row says, before any rule has looked at it: a long text by its digest, what is no text by its type."""
+    match value:
+        case None | int():
+            return value
+        case str() if len(value) <= NAME_CHARS_MAX:
+            return value
+        case str():
+            return f"sha256 {_digest(value.encode())}"
+        case _:
+            return type(value).__name__
 
 
 def _token_subject(claims: Claims) -> LogFacts:

@@ -622,7 +622,9 @@ def test_a_label_that_is_no_dictionary_key_is_refused(label: str) -> None:
         sign_message(REQUEST, TERMS, label=label, components=COMPONENTS, sign=raw_signature)
 
 
-@pytest.mark.parametrize("answer", [b"", b"x" * 63, der_of(raw_signature(b"")), b"x" * 65])
+@pytest.mark.parametrize(
+    "answer", [b"", b"x" * 63, der_of(raw_signature(b"")), b"x" * 65], ids=["empty", "short", "DER", "long"]
+)
 def test_an_answer_that_is_no_signature_is_not_sent(answer: bytes) -> None:
     with pytest.raises(HttpSignatureInvalid):
         sign_message(REQUEST, TERMS, label="pay", components=COMPONENTS, sign=lambda _: answer)

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from enclave.log import (
+    LINE_BYTES_MAX,
     EntryKind,
     LogBroken,
     LogEntry,
@@ -215,3 +216,14 @@ def test_a_branch_of_memory_leaves_no_trace_until_it_joins() -> None:
     assert memory.signed_digest(f"pay_{1:032x}") is None
     memory.join([entry(1)], at=NOW)
     assert memory.signed_digest(f"pay_{1:032x}") is not None
+
+
+def test_a_record_that_nobody_could_read_again_is_not_written(path: Path) -> None:
+    long = LogEntry(kind=EntryKind.REFUSED, purpose="payout", facts={"currency": "E" * LINE_BYTES_MAX})
+
+    with SigningLog.open(path, now=NOW) as log:
+        with pytest.raises(LogUnavailable, match="longer"):
+            log.append([entry(1), long], at=NOW)
+        log.append([entry(1)], at=NOW)
+
+    assert audit(path).count == 1

@@ -231,3 +231,28 @@ def test_who_says_which_head_he_means_goes_on_and_it_is_logged(
     assert desk.ask((6,)) == ["signed"]
     accepted = [record.entry.facts for record in desk.records() if record.entry.kind is EntryKind.ACCEPTED]
     assert [facts["count"] for facts in accepted] == [count]
+
+
+@dataclass
+class SwallowedHeads:
+    """A database that takes every question and answers none."""
+
+    asked: int = 0
+
+    def latest(self) -> LogHead | None:
+        self.asked += 1
+        raise HeadsUnavailable("no answer in time")
+
+    def keep(self, head: LogHead) -> None:
+        raise HeadsUnavailable("no answer in time")
+
+
+def test_a_database_that_does_not_answer_is_not_waited_for_in_every_round(desk: Desk) -> None:
+    heads = SwallowedHeads()
+
+    with SigningLog.open(desk.path, now=NOON) as log:
+        mirror = Mirror(log, heads)
+        answers = [mirror.refuse(now=NOON + hour * timedelta(hours=1)) for hour in range(5)]
+
+    assert set(answers) == {"mirror_unavailable"}
+    assert heads.asked == 1

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -221,8 +222,8 @@ def test_an_unexpected_error_is_a_refusal(tmp_path: Path) -> None:
     with Enclave(tmp_path, facts=BrokenFacts()).running() as client:
         with pytest.raises(EnclaveRefused) as refused:
             sign_payout(client)
-        client.ping()
-    assert code_of(refused) == "internal"
+        assert issue_token(client)
+    assert code_of(refused) == "facts_unavailable"
 
 
 def test_a_lost_token_is_a_refusal_and_stands_in_the_log(tmp_path: Path) -> None:
@@ -558,3 +559,27 @@ def test_a_file_in_the_sockets_place_is_left_alone(enclave: Enclave) -> None:
     with pytest.raises(SocketUnavailable), enclave.running():
         pass
     assert enclave.socket_path.read_text() == "a letter to somebody"
+
+
+def test_a_row_with_a_long_text_is_refused_and_leaves_the_log_whole(tmp_path: Path) -> None:
+    enclave = Enclave(tmp_path, facts=MemoryFacts({PAYOUT_ID: good_record(currency="E" * 20_000)}))
+
+    with enclave.running() as client:
+        with pytest.raises(EnclaveRefused) as refused:
+            sign_payout(client)
+        assert issue_token(client)
+    assert code_of(refused) == "order_fields_differ"
+    (record,) = (record for record in enclave.records() if record.entry.kind is EntryKind.REFUSED)
+    assert str(record.entry.facts["currency"]).startswith("sha256 ")
+
+
+def test_a_row_of_another_type_is_refused_and_logged(tmp_path: Path) -> None:
+    enclave = Enclave(tmp_path, facts=MemoryFacts({PAYOUT_ID: good_record(amount_minor=Decimal(1))}))
+
+    with enclave.running() as client:
+        with pytest.raises(EnclaveRefused) as refused:
+            sign_payout(client)
+        assert issue_token(client)
+    assert code_of(refused) == "order_fields_differ"
+    (record,) = (record for record in enclave.records() if record.entry.kind is EntryKind.REFUSED)
+    assert record.entry.facts["amount_minor"] == "Decimal"

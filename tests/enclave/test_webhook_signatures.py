@@ -117,7 +117,7 @@ def openssl_verifies(directory: Path, message: bytes, signature: bytes) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("key", [SECRET, PUBLIC])
+@pytest.mark.parametrize("key", [SECRET, PUBLIC], ids=["secret", "public"])
 def test_a_delivery_verifies_with_either_kind_of_key(key: str) -> None:
     assert verify(FIELDS, key) == DELIVERY
 
@@ -134,7 +134,7 @@ def test_a_receiver_may_trust_old_and_new_at_once() -> None:
     assert verify(BY_KEY, OLD_PUBLIC, OLD_SECRET, PUBLIC) == DELIVERY
 
 
-@pytest.mark.parametrize("key", [OLD_SECRET, OLD_PUBLIC])
+@pytest.mark.parametrize("key", [OLD_SECRET, OLD_PUBLIC], ids=["secret", "public"])
 def test_another_key_does_not_verify(key: str) -> None:
     assert refused(FIELDS, key)
 
@@ -328,6 +328,7 @@ def test_a_shortened_signature_is_refused() -> None:
         PUBLIC.removeprefix("whpk_"),
         "whpk_é",
     ],
+    ids=map(str, range(11)),
 )
 def test_a_malformed_key_is_refused_even_beside_a_good_one(key: str) -> None:
     assert refused(FIELDS, key)
