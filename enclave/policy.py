@@ -34,18 +34,20 @@ PAYMENT_LIMIT_MINOR_MAX = 999_999_999_99
 
 RAIL_OF_PROFILE: Mapping[str, str] = {"clearbank.sct": "SCT", "clearbank.sct_inst": "SCT_INST"}
 
-# What an order must say, and say alike ...
+# What an order must say, and say alike: all that the bank is told.
 _ORDER_FIELDS = (
     "amount_minor",
     "currency",
     "creditor_iban",
     "creditor_name",
+    "debtor_iban",
+    "debtor_name",
+    "end_to_end_id",
+    "remittance",
     "rail",
     "payout_id",
     "programme_id",
 )
-# ... and what it need not say, but may not say otherwise.
-_ORDER_FIELDS_IF_SAID = ("debtor_name", "debtor_iban", "end_to_end_id", "remittance")
 _PATH = re.compile(r"\A/[!-~]*\Z")
 
 
@@ -192,10 +194,7 @@ def _order_says_the_same(case: _PayoutCase) -> bool:
         order = parse_object(case.record.order_canonical.encode())
     except JsonUnreadable:
         return False
-    needed = all(name in order and _same(order[name], _column(case, name)) for name in _ORDER_FIELDS)
-    return needed and all(
-        _same(order[name], _column(case, name)) for name in _ORDER_FIELDS_IF_SAID if name in order
-    )
+    return all(name in order and _same(order[name], _column(case, name)) for name in _ORDER_FIELDS)
 
 
 def _same(said: JsonValue, column: JsonValue) -> bool:

@@ -12,7 +12,7 @@ from ledger.core.chart import Code
 from ledger.core.clearance import Cleared, Held
 from ledger.core.declined import Declined
 from ledger.core.ids import AccountId, PartyId, PayoutId
-from ledger.core.orders import PayoutOrder, SweepOrder
+from ledger.core.orders import PayoutOrder, SweepOrder, end_to_end_id_of
 from ledger.flows import payouts
 from ledger.store.accounts import party_accounts, shared_accounts
 from ledger.store.parties import Party, read_parties
@@ -72,8 +72,9 @@ class PayoutHandlers:
             return Declined(
                 "payout_account_missing", "This party has no account to be paid out to.", "party_id"
             )
+        payout_id = PayoutId(tx.new_id("pay"))
         return self._check(programme, body) or PayoutOrder(
-            payout_id=PayoutId(tx.new_id("pay")),
+            payout_id=payout_id,
             programme_id=programme.id,
             party_id=party.id,
             account_id=accounts[party.id],
@@ -83,14 +84,18 @@ class PayoutHandlers:
             currency=body.currency,
             creditor_name=party.payout_name,
             creditor_iban=party.payout_iban,
+            debtor_name=programme.legal_name,
+            debtor_iban=programme.safeguarding_iban,
+            end_to_end_id=end_to_end_id_of(payout_id),
             remittance=body.remittance,
         )
 
     def _sweep(
         self, tx: Tx, body: SweepBody, programme: Programme, account_id: AccountId
     ) -> SweepOrder | Declined:
+        payout_id = PayoutId(tx.new_id("pay"))
         return self._check(programme, body) or SweepOrder(
-            payout_id=PayoutId(tx.new_id("pay")),
+            payout_id=payout_id,
             programme_id=programme.id,
             account_id=account_id,
             reference=body.reference,
@@ -99,6 +104,9 @@ class PayoutHandlers:
             currency=body.currency,
             creditor_name=sepa_text(programme.legal_name, max_length=NAME_MAX),
             creditor_iban=programme.operating_iban,
+            debtor_name=programme.legal_name,
+            debtor_iban=programme.safeguarding_iban,
+            end_to_end_id=end_to_end_id_of(payout_id),
             remittance=sepa_text(f"Sweep {body.reference}", max_length=REMITTANCE_MAX),
         )
 

@@ -150,7 +150,10 @@ class RefundOrder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _PaymentOrder:
-    """What every payment out of the safeguarding account says. `account_id` is where the money comes from."""
+    """What every payment out of the safeguarding account says. `account_id` is where the money comes from.
+
+    All that the bank will be told is in it, so that nothing of a payment can be changed once it is cleared.
+    """
 
     payout_id: PayoutId
     programme_id: ProgrammeId
@@ -161,12 +164,20 @@ class _PaymentOrder:
     currency: str
     creditor_name: str
     creditor_iban: str
+    debtor_name: str
+    debtor_iban: str
+    end_to_end_id: str
     remittance: str
 
     @property
     def id(self) -> str:
         """The id of what is ordered."""
         return self.payout_id
+
+
+def end_to_end_id_of(payout_id: PayoutId) -> str:
+    """What a payout is called at every bank on its way: 34 of the 35 characters that ISO 20022 allows."""
+    return f"TS{payout_id.removeprefix('pay_')}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,7 @@ from ledger.core.chart import Code
 from ledger.core.clearance import Cleared
 from ledger.core.commands import Authority, Capture, Command, Hold, Leg, Post, Refusal, Refused, Release
 from ledger.core.declined import Declined, declined_by_book
+from ledger.core.errors import InvalidValue
 from ledger.core.ids import (
     AccountId,
     AttemptId,
@@ -258,6 +259,8 @@ def _leave(tx: Tx, item: Cleared[PayoutOrder | SweepOrder], places: _Places) -> 
 
 def _payout(item: Cleared[PayoutOrder | SweepOrder], programme: Programme) -> Payout:
     ordered = item.order
+    if (ordered.debtor_name, ordered.debtor_iban) != (programme.legal_name, programme.safeguarding_iban):
+        raise InvalidValue("A payout is paid from its programme's safeguarding account.", field="debtor_iban")
     return Payout(
         id=ordered.payout_id,
         programme_id=ordered.programme_id,
@@ -270,9 +273,9 @@ def _payout(item: Cleared[PayoutOrder | SweepOrder], programme: Programme) -> Pa
         currency=ordered.currency,
         creditor_name=ordered.creditor_name,
         creditor_iban=ordered.creditor_iban,
-        debtor_name=programme.legal_name,
-        debtor_iban=programme.safeguarding_iban,
-        end_to_end_id=f"TS{ordered.payout_id.removeprefix('pay_')}",
+        debtor_name=ordered.debtor_name,
+        debtor_iban=ordered.debtor_iban,
+        end_to_end_id=ordered.end_to_end_id,
         remittance=ordered.remittance,
         order_digest=item.clearance.order_digest,
         clearance_id=item.clearance.id,

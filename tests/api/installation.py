@@ -187,7 +187,8 @@ class Installation:
         before = self.rows()
         yield
         after = self.rows()
-        changed = {name for name in after if after[name] != before.get(name)}
+        # The enclave keeps its log's head by itself, a second after any signature.
+        changed = {name for name in after if after[name] != before.get(name)} - {"enclave_heads"}
         assert changed == set(tables)
 
     @contextmanager

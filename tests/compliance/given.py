@@ -25,6 +25,7 @@ from ledger.core.orders import (
     RefundOrder,
     Role,
     SweepOrder,
+    end_to_end_id_of,
 )
 from ledger.store.rows import insert_rows
 from ledger.store.schema import parties
@@ -150,6 +151,9 @@ def payout(
         currency=currency,
         creditor_name=creditor_name,
         creditor_iban="ES9121000418450200051332",
+        debtor_name="Pay EU B.V.",
+        debtor_iban="NL91ABNA0417164300",
+        end_to_end_id=end_to_end_id_of(PayoutId(some_id("pay", number))),
         remittance="November",
     )
 
@@ -165,6 +169,9 @@ def sweep(amount_minor: int = 20_000) -> SweepOrder:
         currency="EUR",
         creditor_name="Pay EU B.V.",
         creditor_iban="DE75512108001245126199",
+        debtor_name="Pay EU B.V.",
+        debtor_iban="NL91ABNA0417164300",
+        end_to_end_id=end_to_end_id_of(PayoutId(some_id("pay", 2))),
         remittance="Commission",
     )
 

@@ -20,9 +20,13 @@ ORDER: dict[str, JsonValue] = {
     "creditor_iban": "DE89370400440532013000",
     "creditor_name": "Blumen Becker GmbH",
     "currency": "EUR",
+    "debtor_iban": "NL91CLRB0417164300",
+    "debtor_name": "Universal Pay B.V.",
+    "end_to_end_id": "PAY-5A5A5A5A",
     "payout_id": PAYOUT_ID,
     "programme_id": "prg_universal",
     "rail": "SCT",
+    "remittance": "Settlement week 47",
 }
 
 CREDIT_TRANSFER: dict[str, JsonValue] = {

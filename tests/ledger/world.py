@@ -57,6 +57,7 @@ from ledger.core.orders import (
     RefundOrder,
     Role,
     SweepOrder,
+    end_to_end_id_of,
     order_text,
 )
 from ledger.flows import deposits
@@ -66,7 +67,7 @@ from ledger.store.accounts import programme_accounts, shared_accounts
 from ledger.store.deposits import activate_virtual_iban, request_virtual_ibans
 from ledger.store.events import events_of
 from ledger.store.notices import keep_notice
-from ledger.store.programmes import Programme
+from ledger.store.programmes import Programme, read_programmes
 from ledger.store.rows import insert_rows
 from ledger.store.schema import parties
 from ledger.store.tx import Tx
@@ -433,8 +434,10 @@ def refund_order(tx: Tx, world: World, checkout_id: CheckoutId, *lines: LineAmou
 def payout_order(
     tx: Tx, world: World, who: str, *, amount_minor: int, reference: str = "payout-1"
 ) -> PayoutOrder:
+    payout_id = PayoutId(tx.new_id("pay"))
+    programme = read_programmes(tx, [world.programme_id])[world.programme_id]
     return PayoutOrder(
-        payout_id=PayoutId(tx.new_id("pay")),
+        payout_id=payout_id,
         programme_id=world.programme_id,
         party_id=world.parties[who],
         account_id=world.accounts[who],
@@ -444,13 +447,18 @@ def payout_order(
         currency="EUR",
         creditor_name=who.title(),
         creditor_iban="DE89370400440532013000",
+        debtor_name=programme.legal_name,
+        debtor_iban=programme.safeguarding_iban,
+        end_to_end_id=end_to_end_id_of(payout_id),
         remittance=reference,
     )
 
 
 def sweep_order(tx: Tx, world: World, *, amount_minor: int, reference: str = "sweep-1") -> SweepOrder:
+    payout_id = PayoutId(tx.new_id("pay"))
+    programme = read_programmes(tx, [world.programme_id])[world.programme_id]
     return SweepOrder(
-        payout_id=PayoutId(tx.new_id("pay")),
+        payout_id=payout_id,
         programme_id=world.programme_id,
         account_id=world.accounts[Code.SAFEGUARDING.value],
         reference=reference,
@@ -459,6 +467,9 @@ def sweep_order(tx: Tx, world: World, *, amount_minor: int, reference: str = "sw
         currency="EUR",
         creditor_name="Pay EU B.V.",
         creditor_iban="DE75512108001245126199",
+        debtor_name=programme.legal_name,
+        debtor_iban=programme.safeguarding_iban,
+        end_to_end_id=end_to_end_id_of(payout_id),
         remittance=reference,
     )
 
