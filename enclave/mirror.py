@@ -12,7 +12,6 @@ Knows no socket and no keys. Whoever has to go on with what was put back says so
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -45,14 +44,6 @@ class Heads(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True)
-class _Compared:
-    """What came of the comparison. `why`: the refusal that answers everything, if the two do not agree."""
-
-    why: RefusalCode | None
-    kept: LogHead | None
-
-
 class Mirror:
     """The log and the database, held against each other."""
 
@@ -61,7 +52,7 @@ class Mirror:
         self._log = log
         self._heads = heads
         self._accepted = accepted
-        self._compared: _Compared | None = None
+        self._why: RefusalCode | None = RefusalCode.MIRROR_UNAVAILABLE
         self._ask_again_at_s = 0.0
         self._kept_count = 0
         self._due_at: datetime | None = None
@@ -69,33 +60,32 @@ class Mirror:
     def refuse(self, *, now: datetime) -> RefusalCode | None:
         """Why nothing may be signed, or None if the log and the database agree."""
         begun_s = time.monotonic()
-        if self._compared is None and begun_s >= self._ask_again_at_s:
+        if self._why is RefusalCode.MIRROR_UNAVAILABLE and begun_s >= self._ask_again_at_s:
             try:
                 self._compare(now)
             except (HeadsUnavailable, LogUnavailable):
-                # A database that swallows every question keeps one request in ten waiting, not each of them.
-                ended_s = time.monotonic()
-                self._ask_again_at_s = ended_s + max(EVERY.total_seconds(), 9 * (ended_s - begun_s))
-        return RefusalCode.MIRROR_UNAVAILABLE if self._compared is None else self._compared.why
+                self._ask_again_at_s = begun_s + _pause(begun_s).total_seconds()
+        return self._why
 
     def keep(self, *, now: datetime) -> timedelta | None:
         """Keeps the head if it is time to; says in how long it will be, None: the database has all there is.
 
-        Quiet about a database that does not answer: it is asked again a second later, and what depends on it is refused
+        Quiet about a database that does not answer: it is asked again after a pause, and what depends on it is refused
         by those who need it.
         """
-        agrees = self._compared is not None and self._compared.why is None
-        if not agrees or self._log.head.count <= self._kept_count:
+        if self._why is not None or self._log.head.count <= self._kept_count:
             self._due_at = None
             return None
         self._due_at = self._due_at or now + EVERY
         if now < self._due_at:
             return self._due_at - now
+        begun_s = time.monotonic()
         try:
             self._keep(now)
         except (HeadsUnavailable, LogUnavailable):
-            self._due_at = now + EVERY
-            return EVERY
+            pause = _pause(begun_s)
+            self._due_at = now + pause
+            return pause
         self._due_at = None
         return None
 
@@ -113,13 +103,13 @@ class Mirror:
 
     def _compare(self, now: datetime) -> None:
         kept = self._heads.latest()
-        compared = _Compared(contradiction(self._log.records(), kept), kept)
-        if compared.why is not None and self._accepted == _count(kept):
+        why = contradiction(self._log.records(), kept)
+        if why is not None and self._accepted == _count(kept):
             self._write(EntryKind.ACCEPTED, kept, now)
-            compared = _Compared(None, kept)
-        elif compared.why is not None:
-            self._write(EntryKind.PUT_BACK, kept, now, code=compared.why)
-        self._compared = compared
+            why = None
+        elif why is not None:
+            self._write(EntryKind.PUT_BACK, kept, now, code=why)
+        self._why = why
 
     def _write(
         self, kind: EntryKind, head: LogHead | None, now: datetime, *, code: RefusalCode | None = None
@@ -131,6 +121,14 @@ class Mirror:
         if code is not None:
             facts["code"] = str(code)
         self._log.append([LogEntry(kind=kind, purpose="mirror", facts=facts)], at=now)
+
+
+def _pause(begun_s: float) -> timedelta:
+    """How long not to ask, counted from a question that found no answer.
+
+    A database that swallows every question keeps one request in ten waiting, not each of them.
+    """
+    return max(EVERY, 10 * timedelta(seconds=time.monotonic() - begun_s))
 
 
 def contradiction(records: Iterable[LogRecord], kept: LogHead | None) -> RefusalCode | None:

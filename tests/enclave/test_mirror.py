@@ -1,6 +1,7 @@
 """The log's head in the database: what is kept, and who sees that a log or a database was put back."""
 
 import shutil
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from enclave.backends.software import SoftwareKeys
-from enclave.log import EntryKind, LogHead, LogRecord, SigningLog
+from enclave.log import EntryKind, LogEntry, LogHead, LogRecord, SigningLog
 from enclave.mirror import EVERY, HeadsUnavailable, Mirror
 from enclave.policy import Limits
 from enclave.signer import Letter, Peer, Signer
@@ -256,3 +257,28 @@ def test_a_database_that_does_not_answer_is_not_waited_for_in_every_round(desk: 
 
     assert set(answers) == {"mirror_unavailable"}
     assert heads.asked == 1
+
+
+@dataclass
+class SlowHeads(ListedHeads):
+    """A database that takes its time to say nothing."""
+
+    def keep(self, head: LogHead) -> None:
+        if not self.answers:
+            threading.Event().wait(0.15)
+        super().keep(head)
+
+
+def test_a_database_that_is_slow_to_fail_is_asked_less_often(desk: Desk) -> None:
+    heads = SlowHeads()
+
+    with SigningLog.open(desk.path, now=NOON) as log:
+        log.append([LogEntry(kind=EntryKind.STARTED, purpose="enclave", facts={})], at=NOON)
+        mirror = Mirror(log, heads)
+        assert mirror.refuse(now=NOON) is None
+        assert mirror.keep(now=NOON) == EVERY
+        heads.answers = False
+        pause = mirror.keep(now=NOON + EVERY)
+
+    assert pause is not None
+    assert pause >= timedelta(seconds=1.5)
