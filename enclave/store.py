@@ -7,10 +7,10 @@ can start before its database. May not decide anything.
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from types import TracebackType
-from typing import LiteralString, Self
+from typing import Any, Generic, LiteralString, Self, TypeVar
 
 import psycopg
-from psycopg.rows import class_row, tuple_row
+from psycopg.rows import RowFactory, class_row, tuple_row
 
 from enclave.facts import FactsUnavailable, PayoutRecord
 from enclave.log import LogHead
@@ -19,17 +19,21 @@ from enclave.mirror import HeadsUnavailable
 CONNECT_TIMEOUT_S = 3
 STATEMENT_TIMEOUT_MS = 3000
 
+RowT = TypeVar("RowT")
+
 _COLUMNS = ", ".join(field.name for field in fields(PayoutRecord))
 # Only our own column names are spliced in; the ids go as a parameter.
 _SELECT_PAYOUTS = f"SELECT {_COLUMNS} FROM enclave_payouts WHERE payout_id = ANY(%s)"  # noqa: S608  # see above
 
 
-class DatabaseFacts:
-    """Payout records from PostgreSQL."""
+class _OwnConnection(Generic[RowT]):
+    """A connection of its own: opened when first used, let go of when it failed."""
 
-    def __init__(self, database_url: str) -> None:
+    def __init__(self, database_url: str, *, row_factory: RowFactory[RowT], purpose: str) -> None:
         self._database_url = database_url
-        self._connection: psycopg.Connection[PayoutRecord] | None = None
+        self._row_factory = row_factory
+        self._purpose = purpose
+        self._connection: psycopg.Connection[RowT] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -40,10 +44,29 @@ class DatabaseFacts:
         self.close()
 
     def close(self) -> None:
-        """Let go of the connection; the next look opens a new one."""
+        """Let go of the connection; the next use opens a new one."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+    def _open(self) -> psycopg.Connection[RowT]:
+        self._connection = psycopg.connect(
+            self._database_url,
+            autocommit=True,
+            row_factory=self._row_factory,
+            connect_timeout=CONNECT_TIMEOUT_S,
+            application_name=self._purpose,
+        )
+        # Set by statement, not by connection options: those would replace the options of the URL.
+        self._connection.execute(f"SET statement_timeout = {STATEMENT_TIMEOUT_MS}")
+        return self._connection
+
+
+class DatabaseFacts(_OwnConnection[PayoutRecord]):
+    """Payout records from PostgreSQL."""
+
+    def __init__(self, database_url: str) -> None:
+        super().__init__(database_url, row_factory=class_row(PayoutRecord), purpose="tallystick enclave")
 
     def payouts(self, payout_ids: Sequence[str]) -> Mapping[str, PayoutRecord]:
         """The records of those ids that exist, by id.
@@ -80,41 +103,18 @@ class DatabaseFacts:
             return {record.payout_id: record for record in cursor.fetchall()}
 
     def _open(self) -> psycopg.Connection[PayoutRecord]:
-        self._connection = psycopg.connect(
-            self._database_url,
-            autocommit=True,
-            row_factory=class_row(PayoutRecord),
-            connect_timeout=CONNECT_TIMEOUT_S,
-            application_name="tallystick enclave",
-        )
-        # Set by statement, not by connection options: those would replace the options of the URL.
-        self._connection.execute("SET default_transaction_read_only = on")
-        self._connection.execute(f"SET statement_timeout = {STATEMENT_TIMEOUT_MS}")
-        return self._connection
+        connection = super()._open()
+        connection.execute("SET default_transaction_read_only = on")
+        return connection
 
 
-class DatabaseHeads:
+class DatabaseHeads(_OwnConnection[tuple[Any, ...]]):
     """Heads of one enclave's log, in PostgreSQL. Only added to: the role may do nothing else to them."""
 
     def __init__(self, database_url: str, *, name: str) -> None:
         """`name` is what this enclave is called among those that share the database."""
-        self._database_url = database_url
+        super().__init__(database_url, row_factory=tuple_row, purpose="tallystick enclave heads")
         self._name = name
-        self._connection: psycopg.Connection[tuple[int, bytes]] | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Let go of the connection; the next use opens a new one."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
 
     def latest(self) -> LogHead | None:
         """The head that was kept last, if any was.
@@ -138,18 +138,9 @@ class DatabaseHeads:
             self._name, head.count, bytes.fromhex(head.hash),
         )  # fmt: skip
 
-    def _execute(self, statement: LiteralString, *values: object) -> psycopg.Cursor[tuple[int, bytes]]:
+    def _execute(self, statement: LiteralString, *values: object) -> psycopg.Cursor[tuple[Any, ...]]:
         try:
-            if self._connection is None:
-                self._connection = psycopg.connect(
-                    self._database_url,
-                    autocommit=True,
-                    row_factory=tuple_row,
-                    connect_timeout=CONNECT_TIMEOUT_S,
-                    application_name="tallystick enclave heads",
-                )
-                self._connection.execute(f"SET statement_timeout = {STATEMENT_TIMEOUT_MS}")
-            return self._connection.execute(statement, values)
+            return (self._connection or self._open()).execute(statement, values)
         except (psycopg.Error, UnicodeError) as error:
             self.close()
             raise HeadsUnavailable(type(error).__name__) from error
