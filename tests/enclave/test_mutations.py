@@ -27,8 +27,8 @@ import pydantic_core
 import pytest
 
 from enclave.backends.software import SoftwareKeys
-from enclave.facts import FactsUnavailable, PayoutFacts, PayoutRecord
-from enclave.keys import KeyBackend, KeyBackendFailure, Purpose, verifies
+from enclave.facts import PayoutFacts, PayoutRecord
+from enclave.keys import KeyBackend, Purpose, verifies
 from enclave.log import EntryKind, LogEntry, LogHead, SigningLog, audit
 from enclave.mirror import HeadsUnavailable, Mirror
 from enclave.notes import verify_checkpoint
@@ -38,6 +38,7 @@ from enclave.refusals import RefusalCode
 from enclave.server import Server
 from enclave.signer import Letter, Peer, Signer
 from enclave.tokens import verify_access_token
+from tests.enclave.broken import BrokenFacts, LostToken, SilentDatabase
 from tests.enclave.mutations import (
     Attempt,
     Instruction,
@@ -680,36 +681,6 @@ def code_of_checkpoint(data: bytes, last: Mapping[str, tuple[int, bytes]]) -> st
 
 
 @dataclass(frozen=True, slots=True)
-class SilentDatabase:
-    """Facts that are not to be had."""
-
-    def payouts(self, payout_ids: Sequence[str]) -> Mapping[str, PayoutRecord]:
-        raise FactsUnavailable("down")
-
-
-@dataclass(frozen=True, slots=True)
-class BrokenFacts:
-    """Facts whose code is wrong."""
-
-    def payouts(self, payout_ids: Sequence[str]) -> Mapping[str, PayoutRecord]:
-        raise ZeroDivisionError
-
-
-@dataclass(frozen=True, slots=True)
-class LostToken:
-    """A back end whose token was pulled out after the start."""
-
-    def sign(self, purpose: Purpose, message: bytes) -> bytes:
-        raise KeyBackendFailure("gone")
-
-    def public_key_pem(self, purpose: Purpose) -> str:
-        return KEYS.public_key_pem(purpose)
-
-    def close(self) -> None:
-        """Nothing is left to close."""
-
-
-@dataclass(frozen=True, slots=True)
 class FixedHeads:
     """What the database knows of the log: always the same, or nothing that can be read."""
 
@@ -900,7 +871,7 @@ EXAMPLES: Mapping[RefusalCode, Sequence[Situation]] = {
         Situation(payout(), meddle=Path.unlink),
     ],
     RefusalCode.INTERNAL: [
-        Situation(payout(), keys=LostToken()),
+        Situation(payout(), keys=LostToken(KEYS)),
         Situation(payout(), replace(good_record(), order_digest="not bytes")),  # type: ignore[arg-type]  # a broken row
     ],
 }

@@ -6,7 +6,7 @@ import os
 import resource
 import socket
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -17,8 +17,8 @@ import pytest
 
 from enclave.backends.software import SoftwareKeys
 from enclave.client import EnclaveClient, EnclaveRefused, EnclaveUnavailable
-from enclave.facts import FactsUnavailable, PayoutFacts, PayoutRecord
-from enclave.keys import KeyBackend, KeyBackendFailure, Purpose, verifies
+from enclave.facts import PayoutFacts
+from enclave.keys import KeyBackend, Purpose, verifies
 from enclave.log import EntryKind, LogRecord, SigningLog, audit
 from enclave.notes import Checkpoint, verify_checkpoint
 from enclave.policy import Limits
@@ -26,6 +26,7 @@ from enclave.protocol import EXPORT_PREFIX, MESSAGE_BYTES_MAX, Signature
 from enclave.server import CALLERS_MAX, Server, SocketUnavailable
 from enclave.signer import Letter, Peer, Signer
 from enclave.tokens import verify_access_token
+from tests.enclave.broken import BrokenFacts, LostToken, SilentDatabase
 from tests.enclave.payouts import (
     ATTEMPT_ID,
     CREDIT_TRANSFER,
@@ -39,36 +40,6 @@ NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 KEYS = SoftwareKeys.generate()
 BODY = body_of(CREDIT_TRANSFER)
 MANIFEST = b'{"format":"tallystick-export","files":[]}'
-
-
-@dataclass(frozen=True, slots=True)
-class SilentDatabase:
-    """Facts that are not to be had."""
-
-    def payouts(self, payout_ids: Sequence[str]) -> Mapping[str, PayoutRecord]:
-        raise FactsUnavailable("down")
-
-
-@dataclass(frozen=True, slots=True)
-class BrokenFacts:
-    """Facts whose code is wrong."""
-
-    def payouts(self, payout_ids: Sequence[str]) -> Mapping[str, PayoutRecord]:
-        raise ZeroDivisionError
-
-
-@dataclass(frozen=True, slots=True)
-class LostToken:
-    """A back end whose token was pulled out after the start."""
-
-    def sign(self, purpose: Purpose, message: bytes) -> bytes:
-        raise KeyBackendFailure("gone")
-
-    def public_key_pem(self, purpose: Purpose) -> str:
-        return KEYS.public_key_pem(purpose)
-
-    def close(self) -> None:
-        """Nothing is left to close."""
 
 
 @dataclass
@@ -227,7 +198,7 @@ def test_an_unexpected_error_is_a_refusal(tmp_path: Path) -> None:
 
 
 def test_a_lost_token_is_a_refusal_and_stands_in_the_log(tmp_path: Path) -> None:
-    enclave = Enclave(tmp_path, keys=LostToken())
+    enclave = Enclave(tmp_path, keys=LostToken(KEYS))
 
     with enclave.running() as client, pytest.raises(EnclaveRefused) as refused:
         sign_payout(client)
