@@ -55,10 +55,12 @@ class Server:
         log: SigningLog,
         clock: Clock,
         limits: Limits,
-        mirror: Mirror | None = None,
+        mirror: Mirror | None,
         allowed_uids: Iterable[int] | None = None,
     ) -> None:
         """Make the socket and record the start; `allowed_uids` is the own user and root unless given.
+
+        Without a mirror nobody would see that the log was put back: it can be left out, but not by forgetting it.
 
         Raises:
             SocketUnavailable: the path cannot be bound, or an enclave already answers there.

@@ -96,7 +96,7 @@ class Signer:
         log: SigningLog,
         clock: Clock,
         limits: Limits,
-        mirror: Mirror | None = None,
+        mirror: Mirror | None,
     ) -> None:
         self._keys = keys
         self._facts = facts

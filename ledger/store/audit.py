@@ -19,6 +19,7 @@ from psycopg.types.json import JsonbLoader
 
 from ledger.core.facts import AccountFact, EntryFact, SideFact, TransferFact
 from ledger.core.ids import ProgrammeId, to_uuid
+from ledger.store.evidence import MOVEMENT_OF_STEP
 from ledger.store.tx import Tx
 
 PAGE: Final = 5000
@@ -184,9 +185,8 @@ _ALL_LEGS: Final = f"""
     FROM further_legs LEFT JOIN transfers ON transfers.id = transfer_id
 """  # noqa: S608 - the columns are this file's own
 _ALL_STEPS: Final = f"""
-    SELECT id AS transfer_id, hold_id, programme_id, kind, asked, CASE kind
-            WHEN 'increase' THEN 'hold' WHEN 'capture' THEN 'release' WHEN 'expire' THEN 'release' ELSE kind
-        END AS movement, {_there(_STEP_COLUMNS)}, effective_at, recorded_at
+    SELECT id AS transfer_id, hold_id, programme_id, kind, asked, {MOVEMENT_OF_STEP} AS movement,
+        {_there(_STEP_COLUMNS)}, effective_at, recorded_at
     FROM transfers WHERE num_nonnulls({", ".join(_STEP_COLUMNS)}) > 0
 """  # noqa: S608 - the columns are this file's own
 _ACCOUNTS: Final = """

@@ -118,13 +118,17 @@ _LEGS: Final = f"""
         JOIN accounts AS credit ON credit.number = credit_number
     WHERE transfer_id = ANY(%s)
 """  # noqa: S608 - the columns are this file's own
-_STEPS: Final = """
+# The movement that the step of a transfer is, by its kind; said here and not by a function that could be replaced.
+MOVEMENT_OF_STEP: Final = """
+    CASE kind WHEN 'increase' THEN 'hold' WHEN 'capture' THEN 'release' WHEN 'expire' THEN 'release' ELSE kind END
+"""
+_STEPS: Final = f"""
     SELECT uuid_send(transfers.id), uuid_send(accounts.id), step_version,
-        CASE kind WHEN 'increase' THEN 'hold' WHEN 'capture' THEN 'release' WHEN 'expire' THEN 'release' ELSE kind END,
+        {MOVEMENT_OF_STEP},
         step_amount_minor, step_debits_minor, step_credits_minor, step_held_minor, effective_at, recorded_at
     FROM transfers JOIN accounts ON accounts.number = step_number
     WHERE transfers.id = ANY(%s)
-"""
+"""  # noqa: S608 - the columns are this file's own
 # What is unsealed was written by no transaction before that of the last leaf: the log closes over whole transactions,
 # oldest first (ledger.evidence.log). A book that was restored from a dump has transactions of another server.
 _UNSEALED: Final = f"""

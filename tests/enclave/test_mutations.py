@@ -131,7 +131,9 @@ def desk(path: Path) -> Iterator[Desk]:
     """At the end the log must hold, with one record a decision."""
     facts = MemoryFacts({})
     with SigningLog.open(path, now=NOW) as log:
-        ours = Desk(Signer(keys=KEYS, facts=facts, log=log, clock=lambda: NOW, limits=Limits()), facts)
+        ours = Desk(
+            Signer(keys=KEYS, facts=facts, log=log, clock=lambda: NOW, limits=Limits(), mirror=None), facts
+        )
         yield ours
         kinds = Counter(record.entry.kind for record in log.records())
         codes = Counter(record.entry.facts.get("code") for record in log.records())

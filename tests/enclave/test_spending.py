@@ -83,7 +83,9 @@ class Desk:
         body = BODY + b"\n" if again else BODY
         letters = [Letter(peer=Peer(pid=1, uid=0), data=_message(number, body)) for number in numbers]
         with SigningLog.open(self.path, now=self.now) as log:
-            signer = Signer(keys=KEYS, facts=self.facts, log=log, clock=lambda: self.now, limits=self.limits)
+            signer = Signer(
+                keys=KEYS, facts=self.facts, log=log, clock=lambda: self.now, limits=self.limits, mirror=None
+            )
             return [_told(answer) for answer in signer.answer(letters)]
 
 
