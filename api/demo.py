@@ -123,7 +123,7 @@ class Teller:
             "differences": differences(expected, measured),
             "export": str(self._package),
             "reports": {path.stem: str(path) for path in sorted(self._reports.iterdir())},
-            "public_key": str(self._stack.public_keys / "export.pem"),
+            "public_key": str(self._stack.public_keys / "report-v1.pem"),
             "took_s": round(took_s, 1),
         }
 
@@ -441,7 +441,7 @@ class Teller:
 
     def _verifies(self, package: Path) -> bool:
         """As an auditor would: another process, with the package and the public key and nothing else."""
-        key = self._stack.public_keys / "export.pem"
+        key = self._stack.public_keys / "report-v1.pem"
         command = [sys.executable, "-P", "-m", "api.cli", "verify", str(package), "--key", str(key)]
         environment = {"PATH": os.environ.get("PATH", "")}
         return subprocess.run(command, check=False, capture_output=True, env=environment).returncode == 0

@@ -19,7 +19,13 @@ import psycopg
 from psycopg import sql
 
 START_TIMEOUT_S = 60
-ROLES = ("tallystick_owner", "tallystick_app", "tallystick_enclave", "tallystick_auditor")
+ROLES = (
+    "tallystick_owner",
+    "tallystick_app",
+    "tallystick_enclave",
+    "tallystick_custodian",
+    "tallystick_auditor",
+)
 _SETTINGS = {
     "listen_addresses": "'127.0.0.1'",
     "unix_socket_directories": "''",

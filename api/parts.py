@@ -90,6 +90,7 @@ def _host(
         name=bank.name,
         base_url=bank.base_url,
         token=bank.token_file.read_text().strip(),
+        payout_token=bank.payout_token_file.read_text().strip(),
         webhook_key_pem=bank.webhook_key_file.read_bytes(),
     )
     return BankHost(connection, _adapter(bank.adapter), transport, enclave, opened, wall_clock)

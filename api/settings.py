@@ -26,6 +26,7 @@ class BankSettings:
     adapter: str
     base_url: str
     token_file: Path
+    payout_token_file: Path
     webhook_key_file: Path
 
 
@@ -36,7 +37,7 @@ class Settings:
     database_url       TALLYSTICK_DATABASE_URL        as the application role
     enclave_socket     TALLYSTICK_ENCLAVE_SOCKET      where the enclave listens
     public_url         TALLYSTICK_PUBLIC_URL          what callers see; the issuer and audience of access tokens
-    banks_file         TALLYSTICK_BANKS_FILE          JSON: name -> {adapter, base_url, token_file, webhook_key_file}
+    banks_file         TALLYSTICK_BANKS_FILE          JSON: name -> `BankSettings`
     exports_directory  TALLYSTICK_EXPORTS_DIRECTORY   where audit packages are written
     clock              TALLYSTICK_CLOCK               "system", or "test": a clock in the database that the API can move
     token_lifetime_s   TALLYSTICK_TOKEN_LIFETIME_S    of access tokens, at most 3600
@@ -86,11 +87,13 @@ class DatabaseUrls:
     owner     TALLYSTICK_OWNER_DATABASE_URL    upgrades the schema, and may create roles
     app       TALLYSTICK_DATABASE_URL
     enclave   TALLYSTICK_ENCLAVE_DATABASE_URL  reads what it is asked to sign
+    custodian TALLYSTICK_CUSTODIAN_DATABASE_URL  registers what the custodians resolved about keys
     """
 
     owner: str
     app: str
     enclave: str
+    custodian: str
 
 
 def read_database_urls(environment: Mapping[str, str] | None = None) -> DatabaseUrls | None:
@@ -102,6 +105,7 @@ def read_database_urls(environment: Mapping[str, str] | None = None) -> Database
         owner=_needed(given, "TALLYSTICK_OWNER_DATABASE_URL"),
         app=_needed(given, "TALLYSTICK_DATABASE_URL"),
         enclave=_needed(given, "TALLYSTICK_ENCLAVE_DATABASE_URL"),
+        custodian=_needed(given, "TALLYSTICK_CUSTODIAN_DATABASE_URL"),
     )
 
 
@@ -115,6 +119,7 @@ def read_banks(path: Path) -> tuple[BankSettings, ...]:
                 adapter=bank["adapter"],
                 base_url=bank["base_url"],
                 token_file=Path(bank["token_file"]),
+                payout_token_file=Path(bank["payout_token_file"]),
                 webhook_key_file=Path(bank["webhook_key_file"]),
             )
             for name, bank in listed.items()

@@ -20,6 +20,7 @@ from typing import IO
 
 import httpx
 
+from api.custodians import agree, make_custodians
 from api.database import migrate
 from api.embedded import EmbeddedPostgres, free_port
 from api.operator import make_operator
@@ -131,7 +132,7 @@ class Stack:
 
     @property
     def _urls(self) -> DatabaseUrls:
-        roles = ("tallystick_owner", "tallystick_app", "tallystick_enclave")
+        roles = ("tallystick_owner", "tallystick_app", "tallystick_enclave", "tallystick_custodian")
         return self.databases or DatabaseUrls(*(self.postgres.url(role, DATABASE) for role in roles))
 
     def operator(self) -> tuple[str, str]:
@@ -160,6 +161,8 @@ class Stack:
         self.say("enclave: key ceremony on the PKCS#11 token")
         directory = self.home / "enclave"
         directory.mkdir(mode=0o700, exist_ok=True)
+        roster = make_custodians(directory / "custodians")
+        draft = directory / "resolution.json"
         pins = {name: _secret_file(directory / name) for name in ("user-pin", "so-pin")}
         softhsm = {CONFIGURATION_VARIABLE: str(write_configuration(directory / "softhsm"))}
         module = ["--module", str(find_module()), "--token-label", TOKEN_LABEL]
@@ -167,13 +170,16 @@ class Stack:
             command = [
                 *_python("enclave"), "ceremony", *module, "--pin-fd", str(pin.fileno()),
                 "--so-pin-fd", str(so_pin.fileno()), "--public-keys", str(self.public_keys),
+                "--draft", str(draft), "--custodians", str(roster), "--database-url", self._urls.custodian,
             ]  # fmt: skip
             self._run("ceremony", command, softhsm, [pin.fileno(), so_pin.fileno()])
+        if draft.exists():
+            agree(draft, directory / "custodians", self._urls.custodian)
         self.say("enclave")
         with pins["user-pin"].open("rb") as pin:
             command = [
                 *_python("enclave"), "serve", "--socket", "enclave.sock", *module, "--pin-fd", str(pin.fileno()),
-                "--log", str(directory / "signing.log"),
+                "--log", str(directory / "signing.log"), "--custodians", str(roster),
                 "--database-url", self._urls.enclave,
             ]  # fmt: skip
             self._spawn("enclave", command, softhsm, [pin.fileno()])
@@ -182,13 +188,12 @@ class Stack:
     def _start_bank(self) -> None:
         self.say("sandbox bank")
         self.start_bank()
-        token = _secret_file(self.home / "bank-token")
+        tokens = {purpose: _secret_file(self.home / f"{purpose}-token") for purpose in ("bank", "payout")}
         with httpx.Client(base_url=self.bank_url, trust_env=False) as bank:
-            ours = {
-                "token": token.read_text(),
-                "publicKeyPem": (self.public_keys / "bank.pem").read_text(),
-            }
-            bank.post("/sandbox/clients", json=ours).raise_for_status()
+            for purpose, token in tokens.items():
+                public_key = (self.public_keys / f"{purpose}-v1.pem").read_text()
+                ours = {"token": token.read_text(), "publicKeyPem": public_key}
+                bank.post("/sandbox/clients", json=ours).raise_for_status()
             bank.post(
                 "/sandbox/webhooks", json={"url": f"{self.api_url}/webhooks/banks/{BANK}"}
             ).raise_for_status()
@@ -198,7 +203,8 @@ class Stack:
         reached = {
             "adapter": "clearbank",
             "base_url": self.bank_url,
-            "token_file": str(token),
+            "token_file": str(tokens["bank"]),
+            "payout_token_file": str(tokens["payout"]),
             "webhook_key_file": str(key_file),
         }
         (self.home / "banks.json").write_text(json.dumps({BANK: reached}, indent=2))

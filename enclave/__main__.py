@@ -1,4 +1,4 @@
-"""The enclave's command line: `serve`, `ceremony`, `audit`.
+"""The enclave's command line: `serve`, `audit`, and what custodians do (`enclave.custody`).
 
 Fails closed: whatever is wrong with the token, the log or the socket ends the process with one line on
 standard error and exit code 2, before anything can be signed. PINs and, if wished, the database's address
@@ -17,27 +17,28 @@ from pathlib import Path
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from enclave.backends.pkcs11 import Pkcs11Keys
+from enclave import custody
 from enclave.backends.software import SoftwareKeys
-from enclave.ceremony import CeremonyLine, Deed, hold_ceremony
+from enclave.custody import ArgumentsRefused
+from enclave.drafts import DraftedResolutions, DraftInvalid
 from enclave.facts import FactsUnavailable, PayoutFacts
 from enclave.hardening import Account, HardeningRefused, HardeningStep, confine, find_account, harden, insist
-from enclave.keys import KeyBackend, KeyBackendFailure
+from enclave.keyring import Custodians, Keyring, SelfMade, Sweep
+from enclave.keys import KeyBackendFailure
 from enclave.log import LogBroken, LogUnavailable, SigningLog, audit, read_log
 from enclave.mirror import HeadsUnavailable, Mirror, contradiction
-from enclave.pin import Pin, PinUnreadable, read_pin
+from enclave.pin import PinUnreadable
 from enclave.policy import PAYMENT_LIMIT_MINOR_MAX, Limits
 from enclave.refusals import refusal
+from enclave.resolutions import ResolutionInvalid, ResolutionsUnavailable
+from enclave.roster import RosterInvalid
 from enclave.server import Server, SocketUnavailable
-from enclave.store import DatabaseFacts, DatabaseHeads
+from enclave.store import DatabaseFacts, DatabaseHeads, DatabaseResolutions
 
 EXIT_DONE = 0
 EXIT_BROKEN = 1
 EXIT_FAILED = 2
-
-
-class ArgumentsRefused(Exception):
-    """The arguments do not go together."""
+CUSTODIANS_MIN = 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -48,12 +49,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         return command(arguments)
     except (
         ArgumentsRefused,
+        DraftInvalid,
         HardeningRefused,
         HeadsUnavailable,
         KeyBackendFailure,
         LogBroken,
         LogUnavailable,
         PinUnreadable,
+        ResolutionInvalid,
+        ResolutionsUnavailable,
+        RosterInvalid,
         SocketUnavailable,
     ) as error:
         sys.stderr.write(f"enclave: {error}\n")
@@ -69,12 +74,13 @@ def _serve(arguments: argparse.Namespace) -> int:
     database_url = _database_url(arguments)
     with (
         SigningLog.open(arguments.log, now=_now()) as log,
-        closing(_open_keys(arguments)) as keys,
+        DatabaseResolutions(database_url) as resolutions,
+        closing(_keyring(arguments, resolutions)) as keyring,
         DatabaseFacts(database_url) as facts,
         DatabaseHeads(database_url, name=arguments.name) as heads,
         Server(
             socket_path=arguments.socket,
-            keys=keys,
+            keyring=keyring,
             facts=facts,
             log=log,
             clock=_now,
@@ -86,6 +92,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         _connect(facts)
         steps += confine()
         _report(steps)
+        _report_keys(server.sweep)
         if arguments.production:
             insist(steps)
         _serve_until_stopped(server, arguments.socket)
@@ -120,6 +127,16 @@ def _report(steps: Sequence[HardeningStep]) -> None:
     sys.stderr.flush()
 
 
+def _report_keys(sweep: Sweep) -> None:
+    """What the start-up sweep found on the token and in the register."""
+    lines = [f"{len(sweep.ready)} keys ready"]
+    lines += [f"key {name} is on the token but was not admitted: not used" for name in sweep.unregistered]
+    lines += [f"{reason}: not used" for reason in sweep.unusable.values()]
+    lines += [f"{reason}: left out" for reason in sweep.left_out]
+    sys.stderr.write("".join(f"enclave: {line}\n" for line in lines))
+    sys.stderr.flush()
+
+
 def _limits(arguments: argparse.Namespace) -> Limits:
     limits = Limits(
         per_payment_minor=arguments.per_payment_limit_minor,
@@ -137,19 +154,6 @@ def _serve_until_stopped(server: Server, socket_path: Path) -> None:
     sys.stdout.write(f"enclave ready on {socket_path}\n")
     sys.stdout.flush()
     server.serve()
-
-
-def _ceremony(arguments: argparse.Namespace) -> int:
-    harden()
-    lines = hold_ceremony(
-        arguments.module,
-        token_label=arguments.token_label,
-        pin=read_pin(arguments.pin_fd),
-        so_pin=read_pin(arguments.so_pin_fd),
-        public_keys=arguments.public_keys,
-    )
-    sys.stdout.write(_table(lines))
-    return EXIT_DONE
 
 
 def _audit(arguments: argparse.Namespace) -> int:
@@ -175,28 +179,17 @@ def _audit_mirror(arguments: argparse.Namespace) -> int:
     return EXIT_DONE
 
 
-def _table(lines: Sequence[CeremonyLine]) -> str:
-    rows = [("key", "algorithm", "what was done", "SHA-256 of the public key", "file")]
-    rows += [
-        (str(line.address), line.algorithm, line.deed, line.fingerprint, str(line.public_key_file))
-        for line in lines
-    ]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    cells = (
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
-    made = sum(line.deed is not Deed.WAS_THERE for line in lines)
-    outcome = f"keys made: {made}" if made else "nothing new was made: every key was there"
-    return "\n".join([*cells, outcome]) + "\n"
-
-
-def _open_keys(arguments: argparse.Namespace) -> KeyBackend:
+def _keyring(arguments: argparse.Namespace, resolutions: DatabaseResolutions) -> Keyring:
     if arguments.key_backend == "software":
-        return SoftwareKeys.generate()
-    if arguments.module is None or arguments.token_label is None or arguments.pin_fd is None:
-        raise ArgumentsRefused("a PKCS#11 token needs --module, --token-label and --pin-fd")
-    pin: Pin = read_pin(arguments.pin_fd)
-    return Pkcs11Keys.open(arguments.module, token_label=arguments.token_label, pin=pin)
+        keys = SoftwareKeys.generate()
+        return Keyring(keys, SelfMade(keys.identities()))
+    if arguments.custodians is None:
+        raise ArgumentsRefused("a PKCS#11 token needs --custodians: they say which of its keys may be used")
+    roster = custody.roster(arguments.custodians)
+    if arguments.production and roster.threshold < CUSTODIANS_MIN:
+        raise ArgumentsRefused(f"production needs a roster whose threshold is {CUSTODIANS_MIN} at least")
+    drafted = None if arguments.resolutions is None else DraftedResolutions(arguments.resolutions)
+    return Keyring(custody.log_in_to(arguments), Custodians(drafted or resolutions, roster))
 
 
 def _database_url(arguments: argparse.Namespace) -> str:
@@ -229,9 +222,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="enclave", description="The keys, in a process of their own.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_serve(commands.add_parser("serve", help="sign, until SIGTERM"))
-    _add_ceremony(
-        commands.add_parser("ceremony", help="make the token and its keys, as far as they are missing")
-    )
+    custody.add_commands(commands)
     audit_parser = commands.add_parser("audit", help="verify the signing log")
     audit_parser.add_argument("--log", type=Path, required=True)
     audit_parser.add_argument("--database-url", help="hold it against the heads that are kept there as well")
@@ -251,9 +242,11 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         "user's (only as root, and then needed in production)",
     )
     parser.add_argument("--production", action="store_true", help="refuse what is for development only")
-    parser.add_argument("--module", type=Path, help="the PKCS#11 module")
-    parser.add_argument("--token-label")
-    parser.add_argument("--pin-fd", type=int, help="a descriptor to read the token's PIN from")
+    custody.add_token_options(parser, required=False)
+    parser.add_argument("--custodians", type=Path, metavar="FILE", help="the roster of the custodians")
+    parser.add_argument(
+        "--resolutions", type=Path, metavar="DIR", help="read their resolutions here, not in the database"
+    )
     database = parser.add_mutually_exclusive_group(required=True)
     database.add_argument("--database-url", help="the enclave's own read-only role")
     database.add_argument(
@@ -284,15 +277,6 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         help="answer exactly these users (default: the own one and root)",
     )
     parser.set_defaults(command=_serve)
-
-
-def _add_ceremony(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--module", type=Path, required=True)
-    parser.add_argument("--token-label", required=True)
-    parser.add_argument("--pin-fd", type=int, required=True, help="a descriptor to read the user's PIN from")
-    parser.add_argument("--so-pin-fd", type=int, required=True, help="and the security officer's")
-    parser.add_argument("--public-keys", type=Path, required=True, metavar="DIR")
-    parser.set_defaults(command=_ceremony)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""The key ceremony: a token made ready and one key a purpose made inside it, never outside.
+"""The key ceremony: a token made ready, and keys made inside it, never outside. A rotation makes the next version.
 
 May be held again at any time: what is there is checked and left alone. A key that was half made when the
 machine stopped (a public half alone: nothing was ever signed by it) is cleared away and made anew, unless its
-public half was already given out. PINs come in through file descriptors and go to the token alone.
-Key generation must have the token to itself: no enclave may be serving from it.
+public half was already given out. A key that was made is not used before the custodians have admitted it
+(`enclave.resolutions`). PINs come in through file descriptors and go to the token alone.
 Follows: PKCS #11 v2.40, C_InitToken, C_InitPIN, C_GenerateKeyPair.
 """
 
@@ -16,38 +16,37 @@ import pkcs11
 from pkcs11 import Attribute, KeyType, Mechanism, MechanismFlag, PKCS11Error, TokenFlag
 from pkcs11.util.ec import encode_named_curve_parameters
 
-from enclave.backends.pkcs11 import KeyPair, check_key, find_halves, find_token, log_in, slots_with_tokens
+from enclave.backends.pkcs11 import check_key, find_halves, find_token, log_in, slots_with_tokens, uses_of
 from enclave.keys import (
+    AES_BITS,
+    HMAC_BITS,
     RSA_BITS,
+    VERSION_MAX,
     Algorithm,
     KeyAddress,
     KeyBackendFailure,
+    KeyIdentity,
     Purpose,
     algorithm_of,
-    current_key,
 )
-from enclave.keys import fingerprint as fingerprint_of
 from enclave.pin import Pin
 
 TOKEN_LABEL_BYTES = 32
 
 _ED25519_OID = "1.3.101.112"
 _CKR_OK = 0
-_PUBLIC_TEMPLATE = {
-    Attribute.TOKEN: True,
-    Attribute.VERIFY: True,
-    Attribute.MODIFIABLE: False,
-}
-_PRIVATE_TEMPLATE = {
+_HIDDEN_TEMPLATE = {
     Attribute.TOKEN: True,
     Attribute.PRIVATE: True,
     Attribute.SENSITIVE: True,
     Attribute.EXTRACTABLE: False,
     Attribute.MODIFIABLE: False,
-    Attribute.SIGN: True,
-    Attribute.DECRYPT: False,
-    Attribute.UNWRAP: False,
-    Attribute.DERIVE: False,
+}
+_USE_OF_PAIR = {
+    Algorithm.RSA_SHA256: MechanismFlag.SIGN | MechanismFlag.VERIFY,
+    Algorithm.ES256: MechanismFlag.SIGN | MechanismFlag.VERIFY,
+    Algorithm.ED25519: MechanismFlag.SIGN | MechanismFlag.VERIFY,
+    Algorithm.ECDH_P256: MechanismFlag.DERIVE,
 }
 
 
@@ -63,11 +62,9 @@ class Deed(StrEnum):
 class CeremonyLine:
     """One key's line in the protocol of the ceremony."""
 
-    address: KeyAddress
-    algorithm: Algorithm
+    identity: KeyIdentity
     deed: Deed
-    fingerprint: str
-    public_key_file: Path
+    public_key_file: Path | None
 
 
 def hold_ceremony(
@@ -80,11 +77,29 @@ def hold_ceremony(
             file holds another key than the token.
     """
     token = _token_made_ready(module, token_label=token_label, pin=pin, so_pin=so_pin)
-    session = log_in(token, pin, may_write=True)
-    try:
-        return tuple(_key_made_ready(session, current_key(purpose), public_keys) for purpose in Purpose)
-    finally:
-        session.close()
+    with log_in(token, pin, may_write=True) as session:
+        return tuple(
+            _key_made_ready(session, KeyAddress(purpose, version=1), public_keys) for purpose in Purpose
+        )
+
+
+def make_next_version(
+    module: Path, *, token_label: str, pin: Pin, purpose: Purpose, after: int, public_keys: Path
+) -> CeremonyLine:
+    """Make the version of a purpose's key that follows version `after`; an enclave may go on serving meanwhile.
+
+    Made once: held again before that version was admitted, it answers the key that is there.
+
+    Raises:
+        KeyBackendFailure: as `hold_ceremony`, or there is no version left.
+    """
+    if after >= VERSION_MAX:
+        raise KeyBackendFailure(f"there is no version of {purpose} after {after}")
+    token = find_token(module, token_label)
+    if token is None:
+        raise KeyBackendFailure(f"there is no token labelled {token_label}: hold the key ceremony first")
+    with log_in(token, pin, may_write=True) as session:
+        return _key_made_ready(session, KeyAddress(purpose, version=after + 1), public_keys)
 
 
 def _token_made_ready(module: Path, *, token_label: str, pin: Pin, so_pin: Pin) -> pkcs11.Token:
@@ -137,39 +152,43 @@ def _set_user_pin(token: pkcs11.Token, *, pin: Pin, so_pin: Pin) -> None:
 
 
 def _key_made_ready(session: pkcs11.Session, address: KeyAddress, directory: Path) -> CeremonyLine:
-    file = directory / f"{address.purpose}.pem"
+    is_secret = algorithm_of(address.purpose).is_secret
+    file = None if is_secret else directory / f"{address.purpose}-v{address.version}.pem"
     halves = find_halves(session, address)
-    if halves.private is not None:
-        pair, deed = check_key(address, halves), Deed.WAS_THERE
-    elif file.exists():
+    if halves.hidden is not None:
+        (identity, _), deed = check_key(address, halves), Deed.WAS_THERE
+    elif file is not None and file.exists():
         raise KeyBackendFailure(
             f"{file.name} was given out, but the token lacks the private half of {address}"
         )
     else:
         deed = Deed.MADE if halves.public is None else Deed.MADE_ANEW
-        pair = _make_key(session, address, orphan=halves.public)
-    _write_public_key(file, pair)
-    return CeremonyLine(
-        address=address,
-        algorithm=algorithm_of(address.purpose),
-        deed=deed,
-        fingerprint=fingerprint_of(pair.public_key_pem),
-        public_key_file=file,
-    )
+        identity = _make_key(session, address, orphan=halves.public)
+    if file is not None:
+        _write_public_key(file, identity)
+    return CeremonyLine(identity=identity, deed=deed, public_key_file=file)
 
 
-def _make_key(session: pkcs11.Session, address: KeyAddress, *, orphan: pkcs11.PublicKey | None) -> KeyPair:
+def _make_key(
+    session: pkcs11.Session, address: KeyAddress, *, orphan: pkcs11.PublicKey | None
+) -> KeyIdentity:
     try:
         if orphan is not None:
             orphan.destroy()
         _generate(session, address)
     except PKCS11Error as error:
         raise KeyBackendFailure(f"the key {address} cannot be made ({type(error).__name__})") from error
-    return check_key(address, find_halves(session, address))
+    identity, _ = check_key(address, find_halves(session, address))
+    return identity
 
 
 def _generate(session: pkcs11.Session, address: KeyAddress) -> None:
-    match algorithm_of(address.purpose):
+    algorithm = algorithm_of(address.purpose)
+    match algorithm:
+        case Algorithm.AES_256_GCM:
+            _generate_secret(session, address, KeyType.AES, AES_BITS)
+        case Algorithm.HMAC_SHA256:
+            _generate_secret(session, address, KeyType.GENERIC_SECRET, HMAC_BITS)
         case Algorithm.RSA_SHA256:
             session.generate_keypair(
                 KeyType.RSA,
@@ -177,18 +196,33 @@ def _generate(session: pkcs11.Session, address: KeyAddress) -> None:
                 id=address.object_id,
                 label=str(address),
                 store=True,
-                capabilities=MechanismFlag.SIGN | MechanismFlag.VERIFY,
-                public_template=_PUBLIC_TEMPLATE,
-                private_template={**_PRIVATE_TEMPLATE, Attribute.SIGN_RECOVER: False},
+                capabilities=_USE_OF_PAIR[algorithm],
+                public_template=_public_template(algorithm),
+                private_template={**_hidden_template(algorithm), Attribute.SIGN_RECOVER: False},
             )
-        case Algorithm.ES256:
+        case Algorithm.ES256 | Algorithm.ECDH_P256:
             _generate_on_curve(session, address, curve="secp256r1")
         case Algorithm.ED25519:
             _generate_on_curve(session, address, curve=_ED25519_OID)
 
 
+def _generate_secret(session: pkcs11.Session, address: KeyAddress, kind: KeyType, bits: int) -> None:
+    is_cipher = kind is KeyType.AES
+    session.generate_key(
+        kind,
+        bits,
+        id=address.object_id,
+        label=str(address),
+        store=True,
+        mechanism=Mechanism.AES_KEY_GEN if is_cipher else Mechanism.GENERIC_SECRET_KEY_GEN,
+        capabilities=MechanismFlag.ENCRYPT | MechanismFlag.DECRYPT if is_cipher else MechanismFlag.SIGN,
+        template=_hidden_template(algorithm_of(address.purpose)),
+    )
+
+
 def _generate_on_curve(session: pkcs11.Session, address: KeyAddress, *, curve: str) -> None:
     edwards = curve == _ED25519_OID
+    algorithm = algorithm_of(address.purpose)
     parameters = session.create_domain_parameters(
         KeyType.EC_EDWARDS if edwards else KeyType.EC,
         {Attribute.EC_PARAMS: encode_named_curve_parameters(curve)},
@@ -199,22 +233,35 @@ def _generate_on_curve(session: pkcs11.Session, address: KeyAddress, *, curve: s
         id=address.object_id,
         label=str(address),
         store=True,
-        capabilities=MechanismFlag.SIGN | MechanismFlag.VERIFY,
-        public_template=_PUBLIC_TEMPLATE,
-        private_template=_PRIVATE_TEMPLATE,
+        capabilities=_USE_OF_PAIR[algorithm],
+        public_template=_public_template(algorithm),
+        private_template=_hidden_template(algorithm),
     )
 
 
-def _write_public_key(file: Path, pair: KeyPair) -> None:
+def _public_template(algorithm: Algorithm) -> dict[Attribute, bool]:
+    return {
+        Attribute.TOKEN: True,
+        Attribute.VERIFY: algorithm is not Algorithm.ECDH_P256,
+        Attribute.MODIFIABLE: False,
+    }
+
+
+def _hidden_template(algorithm: Algorithm) -> dict[Attribute, bool]:
+    return {**_HIDDEN_TEMPLATE, **uses_of(algorithm)}
+
+
+def _write_public_key(file: Path, identity: KeyIdentity) -> None:
+    assert identity.public_key_pem is not None, "a secret key has no public half to write"
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         if not file.exists():
             unfinished = file.with_suffix(".pem.new")
-            unfinished.write_text(pair.public_key_pem, encoding="ascii")
+            unfinished.write_text(identity.public_key_pem, encoding="ascii")
             unfinished.chmod(0o644)
             unfinished.replace(file)
         written = file.read_text(encoding="ascii")
     except (OSError, UnicodeError) as error:
         raise KeyBackendFailure(f"cannot write {file}: {type(error).__name__}") from error
-    if written != pair.public_key_pem:
+    if written != identity.public_key_pem:
         raise KeyBackendFailure(f"{file} holds another key than the token")

@@ -22,6 +22,8 @@ from enclave.canonical import JsonUnreadable, JsonValue
 from enclave.protocol import (
     MESSAGE_BYTES_MAX,
     IssuedToken,
+    KeysLoaded,
+    KeyVersions,
     Pong,
     PublicKey,
     PublicKeys,
@@ -39,6 +41,8 @@ _SIGNATURE: TypeAdapter[Signature] = TypeAdapter(Signature)
 _ISSUED_TOKEN: TypeAdapter[IssuedToken] = TypeAdapter(IssuedToken)
 _SIGNED_CHECKPOINT: TypeAdapter[SignedCheckpoint] = TypeAdapter(SignedCheckpoint)
 _PUBLIC_KEYS: TypeAdapter[PublicKeys] = TypeAdapter(PublicKeys)
+_KEY_VERSIONS: TypeAdapter[KeyVersions] = TypeAdapter(KeyVersions)
+_KEYS_LOADED: TypeAdapter[KeysLoaded] = TypeAdapter(KeysLoaded)
 _PONG: TypeAdapter[Pong] = TypeAdapter(Pong)
 
 
@@ -164,8 +168,23 @@ class EnclaveClient:
         return self._ask({"purpose": "export", "manifest": to_base64(manifest)}, _SIGNATURE)
 
     def public_keys(self) -> Mapping[str, PublicKey]:
-        """The current public key of each purpose: bank, access_token, checkpoint, export."""
+        """The public key that each purpose signs with now: payout, bank, access_token, checkpoint, report, …."""
         return self._ask({"purpose": "public_keys"}, _PUBLIC_KEYS).keys
+
+    def key_versions(self, purpose: str) -> Sequence[PublicKey]:
+        """Every public key of a purpose whose signatures count, those included that will sign later."""
+        found: list[PublicKey] = []
+        more = True
+        while more:
+            after = int(found[-1].key_id.rpartition("v")[2]) if found else 0
+            page = self._ask({"purpose": "key_versions", "of": purpose, "after": after}, _KEY_VERSIONS)
+            found += page.versions
+            more = page.more and bool(page.versions)
+        return found
+
+    def load_keys(self) -> KeysLoaded:
+        """Have the enclave take in what the custodians have resolved."""
+        return self._ask({"purpose": "load_keys"}, _KEYS_LOADED)
 
     def ping(self) -> None:
         """Return if the enclave answers."""

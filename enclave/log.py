@@ -62,6 +62,7 @@ class EntryKind(StrEnum):
     MIRRORED = "mirrored"
     PUT_BACK = "put_back"
     ACCEPTED = "accepted"
+    KEYS_LOADED = "keys_loaded"
 
 
 @dataclass(frozen=True, slots=True)

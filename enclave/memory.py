@@ -11,6 +11,7 @@ from typing import Self
 
 from enclave.log import EntryKind, LogEntry, LogFacts, LogRecord
 from enclave.notes import Checkpoint
+from enclave.resolutions import EMPTY, Head
 from enclave.spending import Purse, Spending, Window
 
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
@@ -25,11 +26,13 @@ class Memory:
         checkpoints: MutableMapping[str, Checkpoint] | None = None,
         spending: Spending | None = None,
         latest: datetime = _BEGINNING,
+        resolved: Head = EMPTY.head,
     ) -> None:
         self._payouts = {} if payouts is None else payouts
         self._checkpoints = {} if checkpoints is None else checkpoints
         self._spending = Spending() if spending is None else spending
         self._latest = latest
+        self._resolved = resolved
 
     @classmethod
     def rebuilt(cls, records: Iterable[LogRecord]) -> Self:
@@ -43,6 +46,11 @@ class Memory:
     def latest(self) -> datetime:
         """The latest time of anything in the log: no clock should be behind it."""
         return self._latest
+
+    @property
+    def resolved(self) -> Head:
+        """The last of the custodians' resolutions that was seen in force."""
+        return self._resolved
 
     def signed_digest(self, payout_id: str) -> str | None:
         """The digest, in hex, of the body that was signed for a payout, if one was."""
@@ -63,6 +71,7 @@ class Memory:
             checkpoints=ChainMap({}, self._checkpoints),
             spending=Spending(self._spending),
             latest=self._latest,
+            resolved=self._resolved,
         )
 
     def join(self, entries: Iterable[LogEntry], *, at: datetime) -> None:
@@ -74,6 +83,8 @@ class Memory:
         """Note what an entry says was granted; refusals and failures leave nothing but their time here."""
         # A clock that was put back since does not make the past shorter.
         self._latest = at = max(at, self._latest)
+        if entry.kind is EntryKind.KEYS_LOADED:
+            self._resolved = Head(int(entry.facts["number"] or 0), str(entry.facts["sha256"]))
         if entry.kind is not EntryKind.GRANTED:
             return
         match entry.purpose:

@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from enclave.log import EntryKind, LogEntry, LogFacts, LogHead, LogRecord, LogUnavailable, SigningLog
+from enclave.pause import pause_after
 from enclave.refusals import RefusalCode
 
 EVERY = timedelta(seconds=1)
@@ -64,7 +65,7 @@ class Mirror:
             try:
                 self._compare(now)
             except (HeadsUnavailable, LogUnavailable):
-                self._ask_again_at_s = begun_s + _pause(begun_s).total_seconds()
+                self._ask_again_at_s = begun_s + pause_after(begun_s).total_seconds()
         return self._why
 
     def keep(self, *, now: datetime) -> timedelta | None:
@@ -83,7 +84,7 @@ class Mirror:
         try:
             self._keep(now)
         except (HeadsUnavailable, LogUnavailable):
-            pause = _pause(begun_s)
+            pause = pause_after(begun_s)
             self._due_at = now + pause
             return pause
         self._due_at = None
@@ -121,14 +122,6 @@ class Mirror:
         if code is not None:
             facts["code"] = str(code)
         self._log.append([LogEntry(kind=kind, purpose="mirror", facts=facts)], at=now)
-
-
-def _pause(begun_s: float) -> timedelta:
-    """How long not to ask, counted from a question that found no answer.
-
-    A database that swallows every question keeps one request in ten waiting, not each of them.
-    """
-    return max(EVERY, 10 * timedelta(seconds=time.monotonic() - begun_s))
 
 
 def contradiction(records: Iterable[LogRecord], kept: LogHead | None) -> RefusalCode | None:

@@ -22,6 +22,7 @@ from pydantic import (
 from pydantic.dataclasses import dataclass
 
 from enclave import canonical
+from enclave.keys import VERSION_MAX
 from enclave.refusals import Refusal, RefusalCode, refusal
 
 # A 48 KiB manifest is 64 KiB of base64; the rest of its message wants room as well.
@@ -33,6 +34,10 @@ SIZE_MAX = 2**63 - 1
 EXPORT_PREFIX = b"tallystick-export-v1\n"
 FIELDS_NAMED_MAX = 5
 FIELD_NAME_CHARS_MAX = 60
+VERSIONS_MAX = 64
+"""How many public keys go into one answer."""
+NAMED_MAX = 100
+"""How many things of a kind an answer names."""
 
 
 def from_base64(value: object) -> bytes:
@@ -163,6 +168,20 @@ class PublicKeysRequest(Message):
     purpose: Literal["public_keys"]
 
 
+class KeyVersionsRequest(Message):
+    """Ask for the public keys of one purpose whose signatures count, in the order of their versions."""
+
+    purpose: Literal["key_versions"]
+    of: Annotated[str, StringConstraints(pattern=r"\A[a-z0-9_]+\z", max_length=64)]
+    after: Annotated[int, Field(ge=0, le=VERSION_MAX)]
+
+
+class LoadKeysRequest(Message):
+    """Say that the custodians have resolved something new."""
+
+    purpose: Literal["load_keys"]
+
+
 class PingRequest(Message):
     """Ask whether anyone is there."""
 
@@ -177,7 +196,7 @@ SigningRequest: TypeAlias = (
     | CheckpointRequest
     | ExportRequest
 )
-Request: TypeAlias = SigningRequest | PublicKeysRequest | PingRequest
+Request: TypeAlias = SigningRequest | PublicKeysRequest | KeyVersionsRequest | LoadKeysRequest | PingRequest
 _REQUEST: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="purpose")])
 
 
@@ -254,9 +273,28 @@ class PublicKey:
 
 @dataclass(frozen=True, slots=True, config=ConfigDict(strict=True, extra="forbid"))
 class PublicKeys:
-    """The current public key of each purpose."""
+    """The public key that each purpose signs with now."""
 
     keys: dict[str, PublicKey]
+
+
+@dataclass(frozen=True, slots=True, config=ConfigDict(strict=True, extra="forbid"))
+class KeyVersions:
+    """Public keys of one purpose; `more`: there are later versions."""
+
+    versions: list[PublicKey]
+    more: bool
+
+
+@dataclass(frozen=True, slots=True, config=ConfigDict(strict=True, extra="forbid"))
+class KeysLoaded:
+    """What loading the keys found: how many are ready, by which resolution, and what is not used and why."""
+
+    resolution: int
+    ready: int
+    unregistered: list[str]
+    unusable: list[str]
+    left_out: list[str]
 
 
 @dataclass(frozen=True, slots=True, config=ConfigDict(strict=True, extra="forbid"))
@@ -264,7 +302,7 @@ class Pong:
     """Someone is there."""
 
 
-Answer: TypeAlias = Signature | IssuedToken | SignedCheckpoint | PublicKeys | Pong
+Answer: TypeAlias = Signature | IssuedToken | SignedCheckpoint | PublicKeys | KeyVersions | KeysLoaded | Pong
 _ANSWER: TypeAdapter[Answer] = TypeAdapter(Answer)
 
 

@@ -68,6 +68,9 @@ class RefusalCode(StrEnum):
     LOG_PUT_BACK = "log_put_back"
     DATABASE_PUT_BACK = "database_put_back"
     CLOCK_WENT_BACK = "clock_went_back"
+    KEY_UNAVAILABLE = "key_unavailable"
+    REGISTER_UNAVAILABLE = "register_unavailable"
+    REGISTER_PUT_BACK = "register_put_back"
     LOG_UNAVAILABLE = "log_unavailable"
     INTERNAL = "internal"
 
@@ -112,6 +115,9 @@ _DETAILS: dict[RefusalCode, str] = {
     RefusalCode.LOG_PUT_BACK: "the database knows a head of the enclave's log that the log does not have",
     RefusalCode.DATABASE_PUT_BACK: "the enclave's log knows a head that the database has lost",
     RefusalCode.CLOCK_WENT_BACK: "the enclave's clock is behind its own log",
+    RefusalCode.KEY_UNAVAILABLE: "no key of this purpose was admitted for now, or the token does not give it",
+    RefusalCode.REGISTER_UNAVAILABLE: "which keys were admitted could not be read",
+    RefusalCode.REGISTER_PUT_BACK: "the custodians' resolutions end earlier than they were seen to, or otherwise",
     RefusalCode.LOG_UNAVAILABLE: "the decision could not be made durable in the log",
     RefusalCode.INTERNAL: "the enclave failed; nothing was signed",
 }

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Self
 
 from enclave.facts import PayoutFacts
-from enclave.keys import KeyBackend
+from enclave.keyring import Keyring, Sweep
 from enclave.log import SigningLog
 from enclave.mirror import Mirror
 from enclave.policy import Limits
@@ -50,7 +50,7 @@ class Server:
         self,
         *,
         socket_path: Path,
-        keys: KeyBackend,
+        keyring: Keyring,
         facts: PayoutFacts,
         log: SigningLog,
         clock: Clock,
@@ -68,8 +68,10 @@ class Server:
         """
         own = {os.geteuid(), _ROOT}
         self._allowed_uids = frozenset(own if allowed_uids is None else allowed_uids)
-        self._signer = Signer(keys=keys, facts=facts, log=log, clock=clock, limits=limits, mirror=mirror)
-        self._signer.record_start()
+        self._signer = Signer(
+            keyring=keyring, facts=facts, log=log, clock=clock, limits=limits, mirror=mirror
+        )
+        self.sweep: Sweep = self._signer.record_start()
         self._socket_path = socket_path
         self._listener = _listen(socket_path, open_to_others=not self._allowed_uids <= own)
         self._wake_reader, self._wake_writer = socket.socketpair()

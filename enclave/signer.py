@@ -8,13 +8,16 @@ thread only, because python-pkcs11 with two threads brings SoftHSM down.
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TypeAlias, assert_never
 
 from enclave import canonical, notes, policy, tokens
 from enclave.facts import PayoutFacts, PayoutRecord
-from enclave.keys import KeyBackend, Purpose, current_key, fingerprint
+from enclave.keyring import Keyring, NoKey, Sweep
+from enclave.keys import KeyAddress, KeyBackendFailure, KeyIdentity, Purpose
+from enclave.loading import Loading
 from enclave.log import EntryKind, LogEntry, LogFacts, LogUnavailable, SigningLog
 from enclave.memory import Memory
 from enclave.mirror import Mirror
@@ -22,6 +25,8 @@ from enclave.notes import Checkpoint
 from enclave.policy import CLOCK_SKEW_S_MAX, Before, Limits
 from enclave.protocol import (
     EXPORT_PREFIX,
+    NAMED_MAX,
+    VERSIONS_MAX,
     AccessTokenRequest,
     Answer,
     BankMessageRequest,
@@ -30,6 +35,10 @@ from enclave.protocol import (
     Claims,
     ExportRequest,
     IssuedToken,
+    KeysLoaded,
+    KeyVersions,
+    KeyVersionsRequest,
+    LoadKeysRequest,
     PayoutRequest,
     PingRequest,
     Pong,
@@ -78,10 +87,18 @@ class _Round:
 
 
 @dataclass(frozen=True, slots=True)
+class _Grant:
+    """A request that may be carried out, once that is in the log, with this key."""
+
+    request: SigningRequest
+    key: KeyAddress
+
+
+@dataclass(frozen=True, slots=True)
 class _Case:
     """A request on its way: either already answered, or granted and waiting for the log."""
 
-    outcome: Answer | Refusal | SigningRequest
+    outcome: Answer | Refusal | _Grant
     entry: LogEntry | None
 
 
@@ -91,34 +108,39 @@ class Signer:
     def __init__(
         self,
         *,
-        keys: KeyBackend,
+        keyring: Keyring,
         facts: PayoutFacts,
         log: SigningLog,
         clock: Clock,
         limits: Limits,
         mirror: Mirror | None,
     ) -> None:
-        self._keys = keys
+        self._keyring = keyring
+        self._loading = Loading(keyring, log)
         self._facts = facts
         self._log = log
         self._clock = clock
         self._limits = limits
         self._mirror = mirror
         self._memory = Memory.rebuilt(log.records())
-        self._public_keys = {
-            purpose: PublicKey(key_id=str(current_key(purpose)), pem=keys.public_key_pem(purpose))
-            for purpose in Purpose
-        }
 
-    def record_start(self) -> None:
-        """Record which keys this process signs with, so that an exchanged key shows in the log.
+    def record_start(self) -> Sweep:
+        """Load the keys, and record which of them this process signs with.
+
+        When nobody can say which keys were admitted, that is asked again with the first request.
 
         Raises:
             LogUnavailable: the record is not durable.
+            KeyBackendFailure: a key that would have to sign now is not as it must be.
         """
-        facts: LogFacts = {key.key_id: fingerprint(key.pem) for key in self._public_keys.values()}
-        entry = LogEntry(kind=EntryKind.STARTED, purpose="enclave", facts=facts)
-        self._log.append([entry], at=self._clock())
+        now = self._clock()
+        self._loading.load(self._memory, now=now)
+        for address, reason in self._loading.sweep.unusable.items():
+            if self._keyring.register.keys[address].signs(now):
+                raise KeyBackendFailure(reason)
+        facts: LogFacts = {str(key.address): key.sha256 for key in self._current(now).values()}
+        self._log.append([LogEntry(kind=EntryKind.STARTED, purpose="enclave", facts=facts)], at=now)
+        return self._loading.sweep
 
     def keep_mirror(self) -> float | None:
         """Have the log's head kept if it is time to; says in how many seconds it will be, None: nothing is new."""
@@ -168,9 +190,8 @@ class Signer:
                 return _refused(letter, purpose="unreadable", subject={}, why=request)
             case PingRequest():
                 return _Case(outcome=Pong(), entry=None)
-            case PublicKeysRequest():
-                keys = {str(purpose): key for purpose, key in self._public_keys.items()}
-                return _Case(outcome=PublicKeys(keys=keys), entry=None)
+            case PublicKeysRequest() | KeyVersionsRequest() | LoadKeysRequest():
+                return _Case(outcome=self._answer_about_keys(request, shared), entry=None)
             case _:
                 return self._decide_signing(letter, request, shared)
 
@@ -182,19 +203,75 @@ class Signer:
             why = refusal(RefusalCode.INTERNAL)
         if why is not None:
             return _refused(letter, purpose=request.purpose, subject=subject, why=why)
-        facts = {**_sender(letter), **subject, "key_id": str(current_key(_key_purpose(request)))}
+        key = self._keyring.current(_key_purpose(request), shared.now)
+        facts = {**_sender(letter), **subject, "key_id": str(key)}
         entry = LogEntry(kind=EntryKind.GRANTED, purpose=request.purpose, facts=facts)
-        return _Case(outcome=request, entry=entry)
+        return _Case(outcome=_Grant(request, key), entry=entry)
+
+    def _answer_about_keys(
+        self, request: PublicKeysRequest | KeyVersionsRequest | LoadKeysRequest, shared: _Round
+    ) -> PublicKeys | KeyVersions | KeysLoaded | Refusal:
+        why = (
+            self._loading.load(self._memory, now=shared.now)
+            if isinstance(request, LoadKeysRequest)
+            else self._loading.refuse(self._memory, now=shared.now)
+        )
+        if why is not None:
+            return refusal(why)
+        match request:
+            case PublicKeysRequest():
+                current = self._current(shared.now)
+                return PublicKeys(
+                    keys={name: _public(key) for name, key in current.items() if key.public_key_pem}
+                )
+            case KeyVersionsRequest():
+                return self._versions(request, shared.now)
+            case LoadKeysRequest():
+                return _loaded(self._keyring.register.head.number, self._loading.sweep)
+            case _:
+                assert_never(request)
+
+    def _current(self, now: datetime) -> Mapping[str, KeyIdentity]:
+        """The key that each purpose signs with now, as far as there is one."""
+        found = {}
+        for purpose in Purpose:
+            with suppress(NoKey):
+                found[str(purpose)] = self._keyring.identity(self._keyring.current(purpose, now))
+        return found
+
+    def _versions(self, request: KeyVersionsRequest, now: datetime) -> KeyVersions:
+        later = [
+            identity
+            for identity in self._keyring.believed(now)
+            if identity.address.purpose == request.of
+            and identity.address.version > request.after
+            and identity.public_key_pem
+        ]
+        return KeyVersions(
+            versions=[_public(identity) for identity in later[:VERSIONS_MAX]], more=len(later) > VERSIONS_MAX
+        )
 
     def _refuse_by_state(self, request: SigningRequest, shared: _Round) -> Refusal | None:
-        """What is wrong with the enclave's own log, database or clock."""
+        """What is wrong with the enclave's own log, database, clock or keys."""
         why = None if self._mirror is None else self._mirror.refuse(now=shared.now)
         looks_back = isinstance(request, PayoutRequest | CheckpointRequest)
         if why is not None and (looks_back or why is not RefusalCode.MIRROR_UNAVAILABLE):
             return refusal(why)
         # By a clock behind the log's last record, windows, lifetimes and the order of the log would mean nothing.
         behind = self._memory.latest - shared.now
-        return refusal(RefusalCode.CLOCK_WENT_BACK) if behind > CLOCK_BEHIND_MAX else None
+        if behind > CLOCK_BEHIND_MAX:
+            return refusal(RefusalCode.CLOCK_WENT_BACK)
+        return self._refuse_by_keys(request, shared)
+
+    def _refuse_by_keys(self, request: SigningRequest, shared: _Round) -> Refusal | None:
+        why = self._loading.refuse(self._memory, now=shared.now)
+        if why is not None:
+            return refusal(why)
+        try:
+            self._keyring.current(_key_purpose(request), shared.now)
+        except NoKey:
+            return refusal(RefusalCode.KEY_UNAVAILABLE)
+        return None
 
     def _refuse(self, request: SigningRequest, shared: _Round) -> Refusal | None:
         match request:
@@ -231,17 +308,12 @@ class Signer:
         return True
 
     def _carry_out(self, case: _Case) -> Answer | Refusal:
-        match case.outcome:
-            case Refusal() | Signature() | IssuedToken() | SignedCheckpoint() | PublicKeys() | Pong():
-                return case.outcome
-            case _:
-                return self._sign_or_record_failure(case.outcome)
-
-    def _sign_or_record_failure(self, request: SigningRequest) -> Answer | Refusal:
+        if not isinstance(case.outcome, _Grant):
+            return case.outcome
         try:
-            return self._sign(request)
+            return self._sign(case.outcome)
         except Exception as error:  # noqa: BLE001  # fail closed: a back end that breaks down did not sign
-            self._record_failure(request, error)
+            self._record_failure(case.outcome.request, error)
             return refusal(RefusalCode.INTERNAL)
 
     def _record_failure(self, request: SigningRequest, error: Exception) -> None:
@@ -253,38 +325,59 @@ class Signer:
             # Nothing was signed, and the next request will hear that the log is not to be had.
             return
 
-    def _sign(self, request: SigningRequest) -> Answer:
+    def _sign(self, grant: _Grant) -> Answer:
+        request = grant.request
         match request:
             case PayoutRequest() | BankQueryRequest() | BankMessageRequest() | ExportRequest():
-                return self._sign_bytes(_key_purpose(request), _signed_bytes(request))
+                return self._sign_bytes(grant.key, _signed_bytes(request))
             case AccessTokenRequest():
-                return self._issue_token(request)
+                return self._issue_token(grant.key, request)
             case CheckpointRequest():
-                return self._sign_checkpoint(request)
+                return self._sign_checkpoint(grant.key, request)
             case _:
                 assert_never(request)
 
-    def _sign_bytes(self, purpose: Purpose, message: bytes) -> Signature:
+    def _sign_bytes(self, key: KeyAddress, message: bytes) -> Signature:
         return Signature(
-            signature=self._keys.sign(purpose, message),
-            key_id=self._public_keys[purpose].key_id,
+            signature=self._keyring.backend.sign(key, message),
+            key_id=str(key),
             digest=hashlib.sha256(message).hexdigest(),
         )
 
-    def _issue_token(self, request: AccessTokenRequest) -> IssuedToken:
+    def _issue_token(self, key: KeyAddress, request: AccessTokenRequest) -> IssuedToken:
         token = tokens.issue_access_token(
             _access_claims(request.claims),
-            key_id=self._public_keys[Purpose.ACCESS_TOKEN].key_id,
-            sign=lambda message: self._keys.sign(Purpose.ACCESS_TOKEN, message),
+            key_id=str(key),
+            sign=lambda message: self._keyring.backend.sign(key, message),
         )
         return IssuedToken(token=token)
 
-    def _sign_checkpoint(self, request: CheckpointRequest) -> SignedCheckpoint:
+    def _sign_checkpoint(self, key: KeyAddress, request: CheckpointRequest) -> SignedCheckpoint:
         checkpoint = Checkpoint(origin=request.origin, size=request.size, root=request.root)
-        key = self._public_keys[Purpose.CHECKPOINT]
-        signature = self._keys.sign(Purpose.CHECKPOINT, checkpoint.text().encode())
-        note = notes.sign_off(checkpoint, signature=signature, public_key_pem=key.pem)
-        return SignedCheckpoint(note=note, key_id=key.key_id)
+        signature = self._keyring.backend.sign(key, checkpoint.text().encode())
+        pem = _public(self._keyring.identity(key)).pem
+        note = notes.sign_off(checkpoint, signature=signature, public_key_pem=pem)
+        return SignedCheckpoint(note=note, key_id=str(key))
+
+
+def _public(key: KeyIdentity) -> PublicKey:
+    assert key.public_key_pem is not None, "only keys with a public half are shown"
+    return PublicKey(key_id=str(key.address), pem=key.public_key_pem)
+
+
+def _loaded(resolution: int, sweep: Sweep) -> KeysLoaded:
+    return KeysLoaded(
+        resolution=resolution,
+        ready=len(sweep.ready),
+        unregistered=_named(sweep.unregistered),
+        unusable=_named(tuple(sweep.unusable.values())),
+        left_out=_named(sweep.left_out),
+    )
+
+
+def _named(things: Sequence[str]) -> list[str]:
+    """As many as an answer has room for, each as far as it has."""
+    return [thing[: 4 * NAME_CHARS_MAX] for thing in things[:NAMED_MAX]]
 
 
 def _signed_before(record: PayoutRecord | None, shared: _Round) -> Before:
@@ -320,14 +413,16 @@ def _sender(letter: Letter) -> LogFacts:
 
 def _key_purpose(request: SigningRequest) -> Purpose:
     match request:
-        case PayoutRequest() | BankQueryRequest() | BankMessageRequest():
+        case PayoutRequest():
+            return Purpose.PAYOUT
+        case BankQueryRequest() | BankMessageRequest():
             return Purpose.BANK
         case AccessTokenRequest():
             return Purpose.ACCESS_TOKEN
         case CheckpointRequest():
             return Purpose.CHECKPOINT
         case ExportRequest():
-            return Purpose.EXPORT
+            return Purpose.REPORT
         case _:
             assert_never(request)
 

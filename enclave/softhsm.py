@@ -17,7 +17,7 @@ _MODULE_PLACES = (
     "/usr/lib64/pkcs11/libsofthsm2.so",
     "/usr/local/lib/softhsm/libsofthsm2.so",
 )
-# Only what our purposes need: no wrapping, no decryption, no export of any kind.
+# Only what our purposes need: no wrapping, no export of any kind.
 _MECHANISMS = (
     "CKM_RSA_PKCS_KEY_PAIR_GEN",
     "CKM_EC_KEY_PAIR_GEN",
@@ -25,6 +25,11 @@ _MECHANISMS = (
     "CKM_SHA256_RSA_PKCS",
     "CKM_ECDSA",
     "CKM_EDDSA",
+    "CKM_AES_KEY_GEN",
+    "CKM_AES_GCM",
+    "CKM_GENERIC_SECRET_KEY_GEN",
+    "CKM_SHA256_HMAC",
+    "CKM_ECDH1_DERIVE",
 )
 
 

@@ -1,20 +1,24 @@
-"""The enclave's own way to the database, by a role that reads one view and adds to one table.
+"""The enclave's own way to the database, by a role that reads what it decides upon and adds heads of its log.
 
-Asks for no lock, writes nothing but heads of its log, and opens its connections when first asked, so that an enclave
-can start before its database. May not decide anything.
+Asks for no lock, and opens its connections when first asked, so that an enclave can start before its database. May not
+decide anything.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import fields
 from types import TracebackType
 from typing import Any, Generic, LiteralString, Self, TypeVar
 
 import psycopg
 from psycopg.rows import RowFactory, class_row, tuple_row
+from psycopg.types.json import Jsonb
 
 from enclave.facts import FactsUnavailable, PayoutRecord
 from enclave.log import LogHead
 from enclave.mirror import HeadsUnavailable
+from enclave.protocol import from_base64, to_base64
+from enclave.resolutions import ResolutionsUnavailable, SignedResolution
 
 CONNECT_TIMEOUT_S = 3
 STATEMENT_TIMEOUT_MS = 3000
@@ -144,3 +148,47 @@ class DatabaseHeads(_OwnConnection[tuple[Any, ...]]):
         except (psycopg.Error, UnicodeError) as error:
             self.close()
             raise HeadsUnavailable(type(error).__name__) from error
+
+
+class DatabaseResolutions(_OwnConnection[tuple[Any, ...]]):
+    """The custodians' resolutions, in PostgreSQL: read by the enclave, added to by whoever registers for them."""
+
+    def __init__(self, database_url: str) -> None:
+        super().__init__(database_url, row_factory=tuple_row, purpose="tallystick enclave resolutions")
+
+    def all(self) -> Iterable[SignedResolution]:
+        """Every document, in the order in which they were registered.
+
+        Raises:
+            ResolutionsUnavailable: no connection, no permission, no table, or no answer in time.
+        """
+        rows = self._execute("SELECT document, signatures FROM key_resolutions ORDER BY id").fetchall()
+        return [SignedResolution(document, _signatures(signatures)) for document, signatures in rows]
+
+    def add(self, resolution: SignedResolution) -> None:
+        """Adds a document to the others, for good.
+
+        Raises:
+            ResolutionsUnavailable: it is not known to be there.
+        """
+        signatures = {name: to_base64(signature) for name, signature in resolution.signatures.items()}
+        self._execute(
+            "INSERT INTO key_resolutions (document, signatures) VALUES (%s, %s)",
+            resolution.document, Jsonb(signatures),
+        )  # fmt: skip
+
+    def _execute(self, statement: LiteralString, *values: object) -> psycopg.Cursor[tuple[Any, ...]]:
+        try:
+            return (self._connection or self._open()).execute(statement, values)
+        except (psycopg.Error, UnicodeError) as error:
+            self.close()
+            raise ResolutionsUnavailable(f"the database does not answer ({type(error).__name__})") from error
+
+
+def _signatures(said: object) -> Mapping[str, bytes]:
+    """Those that are written as signatures are; what is not, counts as little as one that is forged."""
+    found = {}
+    for name, text in said.items() if isinstance(said, dict) else ():
+        with suppress(ValueError):
+            found[str(name)] = from_base64(text)
+    return found

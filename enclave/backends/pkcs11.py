@@ -1,41 +1,46 @@
-"""Keys in a PKCS#11 token: found once at the start, checked before first use, never taken out.
+"""Keys in a PKCS#11 token: found once, checked before first use, never taken out.
 
 One session and one thread: python-pkcs11 initialises the module without locks, and SoftHSM dies of a second
-thread. A key that could be taken out or changed, that was brought in from outside, that is there twice, or
-that fails its own signature is not used. Raw ECDSA signs and cuts short whatever it is given, so the hash is
-made here and is always 32 bytes long.
+thread. A key that could be taken out or changed, that was brought in from outside, that is there twice, that may do
+more than its purpose wants, or that fails its own trial is not used. Raw ECDSA signs and cuts short whatever it is
+given, so the hash is made here and is always 32 bytes long.
 Follows: PKCS #11 v2.40 (objects, mechanisms) and v3.0 (EDDSA).
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self, TypeAlias
+from typing import Self, TypeAlias, TypeVar
 
 import pkcs11
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from pkcs11 import Attribute, Mechanism, ObjectClass, PKCS11Error, Slot
-from pkcs11.types import SignMixin
+from pkcs11 import KDF, Attribute, GCMParams, KeyType, Mechanism, ObjectClass, PKCS11Error, Slot
+from pkcs11.types import DecryptMixin, DeriveMixin, EncryptMixin, SignMixin
 
 from enclave.keys import (
+    CHECK_NONCE,
+    CHECK_TEXT,
     Algorithm,
     KeyAddress,
     KeyBackendFailure,
+    KeyIdentity,
     Purpose,
     algorithm_of,
-    current_key,
+    fingerprint,
     verifies,
 )
 from enclave.pin import Pin
 
 SELF_TEST_MESSAGE = b"tallystick enclave self-test"
+TAG_BITS = 128
+P256_BITS = 256
 
 _DER_OCTET_STRING = 0x04
-# What a private key must say of itself. ALWAYS_SENSITIVE, NEVER_EXTRACTABLE and LOCAL cannot be set by
-# anybody: a key that was made elsewhere and put here says False.
+# What a key must say of itself. ALWAYS_SENSITIVE, NEVER_EXTRACTABLE and LOCAL cannot be set by anybody: a key that
+# was made elsewhere and put here says False.
 _REQUIRED_ATTRIBUTES: Mapping[Attribute, bool] = {
     Attribute.PRIVATE: True,
     Attribute.SENSITIVE: True,
@@ -44,87 +49,182 @@ _REQUIRED_ATTRIBUTES: Mapping[Attribute, bool] = {
     Attribute.NEVER_EXTRACTABLE: True,
     Attribute.MODIFIABLE: False,
     Attribute.LOCAL: True,
-    Attribute.SIGN: True,
-    Attribute.DECRYPT: False,
-    Attribute.UNWRAP: False,
-    Attribute.DERIVE: False,
 }
+_USES = (Attribute.SIGN, Attribute.DECRYPT, Attribute.UNWRAP, Attribute.DERIVE)
+_USES_OF_SECRETS = (*_USES, Attribute.ENCRYPT, Attribute.WRAP)
 
 PublicKeyTypes: TypeAlias = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | Ed25519PublicKey
+T = TypeVar("T")
+
+
+def uses_of(algorithm: Algorithm) -> Mapping[Attribute, bool]:
+    """What a private or secret key may do and what it may not: nothing but its algorithm, and above all no wrapping."""
+    match algorithm:
+        case Algorithm.RSA_SHA256 | Algorithm.ES256 | Algorithm.ED25519:
+            return {use: use is Attribute.SIGN for use in _USES}
+        case Algorithm.ECDH_P256:
+            return {use: use is Attribute.DERIVE for use in _USES}
+        case Algorithm.HMAC_SHA256:
+            return {use: use is Attribute.SIGN for use in _USES_OF_SECRETS}
+        case Algorithm.AES_256_GCM:
+            return {use: use in {Attribute.ENCRYPT, Attribute.DECRYPT} for use in _USES_OF_SECRETS}
 
 
 @dataclass(frozen=True, slots=True)
 class KeyHalves:
-    """What a token holds under one address: both halves, one, or neither."""
+    """What a token holds under one address: a key pair, half of one, one secret, or nothing."""
 
     public: pkcs11.PublicKey | None
-    private: SignMixin | None
+    hidden: pkcs11.PrivateKey | pkcs11.SecretKey | None
 
 
 @dataclass(frozen=True, slots=True)
-class KeyPair:
-    """A key that passed its checks."""
+class OpenKey:
+    """A key that passed its checks, ready to be used; the token's own errors pass through."""
 
     purpose: Purpose
-    private: SignMixin
-    public_key_pem: str
+    hidden: pkcs11.PrivateKey | pkcs11.SecretKey
 
     def sign(self, message: bytes) -> bytes:
-        """Sign; the token's own errors pass through."""
+        """Sign with a private key."""
+        signer = self._able_to(SignMixin)
         match algorithm_of(self.purpose):
             case Algorithm.RSA_SHA256:
-                return bytes(self.private.sign(message, mechanism=Mechanism.SHA256_RSA_PKCS))
+                return bytes(signer.sign(message, mechanism=Mechanism.SHA256_RSA_PKCS))
             case Algorithm.ES256:
-                digest = hashlib.sha256(message).digest()
-                return bytes(self.private.sign(digest, mechanism=Mechanism.ECDSA))
+                return bytes(signer.sign(hashlib.sha256(message).digest(), mechanism=Mechanism.ECDSA))
             case Algorithm.ED25519:
-                return bytes(self.private.sign(message, mechanism=Mechanism.EDDSA))
+                return bytes(signer.sign(message, mechanism=Mechanism.EDDSA))
+            case other:
+                raise KeyBackendFailure(f"a key for {other} does not sign")
+
+    def mac(self, message: bytes) -> bytes:
+        """The HMAC of a message."""
+        self._insist_on(Algorithm.HMAC_SHA256)
+        return bytes(self._able_to(SignMixin).sign(message, mechanism=Mechanism.SHA256_HMAC))
+
+    def seal(self, plaintext: bytes, *, nonce: bytes, context: bytes) -> bytes:
+        """Ciphertext and tag."""
+        self._insist_on(Algorithm.AES_256_GCM)
+        parameters = GCMParams(nonce, context, TAG_BITS)
+        cipher = self._able_to(EncryptMixin)
+        return _whole(cipher.encrypt(plaintext, mechanism=Mechanism.AES_GCM, mechanism_param=parameters))
+
+    def unseal(self, sealed: bytes, *, nonce: bytes, context: bytes) -> bytes:
+        """The plaintext, if nothing of what was sealed has changed."""
+        self._insist_on(Algorithm.AES_256_GCM)
+        parameters = GCMParams(nonce, context, TAG_BITS)
+        cipher = self._able_to(DecryptMixin)
+        return _whole(cipher.decrypt(sealed, mechanism=Mechanism.AES_GCM, mechanism_param=parameters))
+
+    def agree(self, peer_public_point: bytes) -> bytes:
+        """The shared x coordinate; the object that holds it lives no longer than this call."""
+        self._insist_on(Algorithm.ECDH_P256)
+        shared = self._able_to(DeriveMixin).derive_key(
+            KeyType.GENERIC_SECRET,
+            P256_BITS,
+            mechanism=Mechanism.ECDH1_DERIVE,
+            mechanism_param=(KDF.NULL, None, peer_public_point),
+            store=False,
+            template={Attribute.SENSITIVE: False, Attribute.EXTRACTABLE: True},
+        )
+        try:
+            return bytes(shared[Attribute.VALUE])
+        finally:
+            shared.destroy()
+
+    def _insist_on(self, algorithm: Algorithm) -> None:
+        if algorithm_of(self.purpose) is not algorithm:
+            raise KeyBackendFailure(f"{self.purpose} is no key for {algorithm}")
+
+    def _able_to(self, use: type[T]) -> T:
+        if not isinstance(self.hidden, use):
+            raise KeyBackendFailure(f"the key for {self.purpose} cannot be used in this way")
+        return self.hidden
+
+
+def _whole(pieces: bytes | Iterator[bytes]) -> bytes:
+    return pieces if isinstance(pieces, bytes) else b"".join(pieces)
 
 
 class Pkcs11Keys:
     """The keys of one token, in one session."""
 
-    def __init__(self, session: pkcs11.Session, keys: Mapping[Purpose, KeyPair]) -> None:
-        """Use `open`: it finds and checks the keys."""
+    def __init__(self, session: pkcs11.Session) -> None:
+        """Use `log_in_to`."""
         self._session = session
-        self._keys = keys
+        self._opened: dict[KeyAddress, OpenKey] = {}
 
     @classmethod
-    def open(cls, module: Path, *, token_label: str, pin: Pin) -> Self:
-        """Log in and get hold of one key a purpose, each checked and tried out.
+    def log_in_to(cls, module: Path, *, token_label: str, pin: Pin) -> Self:
+        """Log in to the token with this label.
 
         Raises:
-            KeyBackendFailure: no module, no token, wrong PIN, or a key missing or not as it must be.
+            KeyBackendFailure: no module, no token, or a wrong PIN.
         """
         token = find_token(module, token_label)
         if token is None:
             raise KeyBackendFailure(f"there is no token labelled {token_label}: hold the key ceremony first")
-        session = log_in(token, pin, may_write=False)
-        try:
-            keys = {purpose: _checked_key(session, current_key(purpose)) for purpose in Purpose}
-        except KeyBackendFailure:
-            session.close()
-            raise
-        return cls(session, keys)
+        return cls(log_in(token, pin, may_write=False))
 
-    def sign(self, purpose: Purpose, message: bytes) -> bytes:
-        """Sign with the purpose's key; ES256 answers r||s.
+    def stock(self) -> Collection[str]:
+        """The labels of all keys on the token, ours or not."""
+        kinds = (ObjectClass.PRIVATE_KEY, ObjectClass.SECRET_KEY, ObjectClass.PUBLIC_KEY)
+        try:
+            return {
+                str(found[Attribute.LABEL]) or "a key without a label"
+                for kind in kinds
+                for found in self._session.get_objects({Attribute.CLASS: kind})
+            }
+        except PKCS11Error as error:
+            raise KeyBackendFailure(f"the token cannot be searched ({type(error).__name__})") from error
+
+    def open(self, address: KeyAddress) -> KeyIdentity:
+        """Find a key, check its attributes, try it out, and keep it at hand.
 
         Raises:
-            KeyBackendFailure: the token did not sign.
+            KeyBackendFailure: it is missing, is there twice, may do too much, or fails its trial.
         """
-        try:
-            return self._keys[purpose].sign(message)
-        except PKCS11Error as error:
-            raise KeyBackendFailure(f"the token did not sign ({type(error).__name__})") from error
+        halves = find_halves(self._session, address)
+        if halves.hidden is None:
+            raise KeyBackendFailure(f"the token holds no key {address}: hold the key ceremony first")
+        identity, key = check_key(address, halves)
+        self._opened[address] = key
+        return identity
 
-    def public_key_pem(self, purpose: Purpose) -> str:
-        """The public half of the purpose's key, SubjectPublicKeyInfo in PEM."""
-        return self._keys[purpose].public_key_pem
+    def sign(self, address: KeyAddress, message: bytes) -> bytes:
+        """Sign; ES256 answers r||s."""
+        return self._using(address, lambda key: key.sign(message))
+
+    def mac(self, address: KeyAddress, message: bytes) -> bytes:
+        """The HMAC of a message."""
+        return self._using(address, lambda key: key.mac(message))
+
+    def seal(self, address: KeyAddress, plaintext: bytes, *, nonce: bytes, context: bytes) -> bytes:
+        """Ciphertext and tag; the token takes a nonce that was used before, so the caller brings a fresh one."""
+        return self._using(address, lambda key: key.seal(plaintext, nonce=nonce, context=context))
+
+    def unseal(self, address: KeyAddress, sealed: bytes, *, nonce: bytes, context: bytes) -> bytes:
+        """The plaintext; SoftHSM answers GeneralError when something of it changed."""
+        return self._using(address, lambda key: key.unseal(sealed, nonce=nonce, context=context))
+
+    def agree(self, address: KeyAddress, peer_public_point: bytes) -> bytes:
+        """The shared x coordinate with a peer."""
+        return self._using(address, lambda key: key.agree(peer_public_point))
 
     def close(self) -> None:
         """Log out."""
         self._session.close()
+
+    def _using(self, address: KeyAddress, use: Callable[[OpenKey], T]) -> T:
+        key = self._opened.get(address)
+        if key is None:
+            raise KeyBackendFailure(f"the key {address} was not opened")
+        try:
+            return use(key)
+        except PKCS11Error as error:
+            # Nothing of a PKCS#11 error is about what was asked: its kind is all there is to say.
+            raise KeyBackendFailure(f"the token did not do it ({type(error).__name__})") from None
 
 
 def slots_with_tokens(module: Path) -> list[Slot]:
@@ -177,37 +277,59 @@ def find_halves(session: pkcs11.Session, address: KeyAddress) -> KeyHalves:
         KeyBackendFailure: two objects of one kind, so that nobody can say which is meant.
     """
     public = _find_one(session, address, ObjectClass.PUBLIC_KEY)
-    private = _find_one(session, address, ObjectClass.PRIVATE_KEY)
-    if not isinstance(public, pkcs11.PublicKey | None) or not isinstance(private, SignMixin | None):
+    kind = ObjectClass.SECRET_KEY if algorithm_of(address.purpose).is_secret else ObjectClass.PRIVATE_KEY
+    hidden = _find_one(session, address, kind)
+    if not isinstance(public, pkcs11.PublicKey | None) or not isinstance(
+        hidden, pkcs11.PrivateKey | pkcs11.SecretKey | None
+    ):
         raise KeyBackendFailure(f"the key {address} is of another kind than its purpose wants")
-    return KeyHalves(public=public, private=private)
+    return KeyHalves(public=public, hidden=hidden)
 
 
-def check_key(address: KeyAddress, halves: KeyHalves) -> KeyPair:
-    """The key, once its attributes and a trial signature have shown that it may be used.
+def check_key(address: KeyAddress, halves: KeyHalves) -> tuple[KeyIdentity, OpenKey]:
+    """Which key it is, and the key, once its attributes and a trial have shown that it may be used.
 
     Raises:
         KeyBackendFailure: a half is missing, an attribute is not as it must be, or the trial fails.
     """
-    if halves.public is None or halves.private is None:
+    if halves.hidden is None:
         raise KeyBackendFailure(f"the token does not hold both halves of the key {address}")
     try:
-        _check_attributes(address, halves.private)
-        pem = _pem(_public_key(address.purpose, halves.public))
-        pair = KeyPair(purpose=address.purpose, private=halves.private, public_key_pem=pem)
-        signature = pair.sign(SELF_TEST_MESSAGE)
+        _check_attributes(address, halves.hidden)
+        key = OpenKey(purpose=address.purpose, hidden=halves.hidden)
+        if algorithm_of(address.purpose).is_secret:
+            return KeyIdentity(address, sha256=_check_value(key), public_key_pem=None), key
+        if halves.public is None:
+            raise KeyBackendFailure(f"the token does not hold both halves of the key {address}")
+        public = _public_key(address.purpose, halves.public)
+        pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+        passed = _passes_trial(key, public, pem)
     except (PKCS11Error, ValueError) as error:
         raise KeyBackendFailure(f"the key {address} cannot be used ({type(error).__name__})") from error
-    if not verifies(address.purpose, pem, message=SELF_TEST_MESSAGE, signature=signature):
-        raise KeyBackendFailure(f"the key {address} does not pass its own signature test")
-    return pair
+    if not passed:
+        raise KeyBackendFailure(f"the key {address} does not pass its own trial")
+    return KeyIdentity(address, sha256=fingerprint(pem), public_key_pem=pem), key
 
 
-def _checked_key(session: pkcs11.Session, address: KeyAddress) -> KeyPair:
-    halves = find_halves(session, address)
-    if halves == KeyHalves(public=None, private=None):
-        raise KeyBackendFailure(f"the token holds no key {address}: hold the key ceremony first")
-    return check_key(address, halves)
+def _passes_trial(key: OpenKey, public: PublicKeyTypes, pem: str) -> bool:
+    """Whether the hidden half is the public half's."""
+    if isinstance(public, ec.EllipticCurvePublicKey) and algorithm_of(key.purpose) is Algorithm.ECDH_P256:
+        peer = ec.generate_private_key(ec.SECP256R1())
+        point = peer.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+        return key.agree(point) == peer.exchange(ec.ECDH(), public)
+    signature = key.sign(SELF_TEST_MESSAGE)
+    return verifies(key.purpose, pem, message=SELF_TEST_MESSAGE, signature=signature)
+
+
+def _check_value(key: OpenKey) -> str:
+    """What tells a secret key from every other without telling anything about it."""
+    if algorithm_of(key.purpose) is Algorithm.HMAC_SHA256:
+        return hashlib.sha256(key.mac(CHECK_TEXT)).hexdigest()
+    # Always the same nonce, with always the same text: nothing is learnt from the second time.
+    tag = key.seal(b"", nonce=CHECK_NONCE, context=CHECK_TEXT)
+    if key.unseal(tag, nonce=CHECK_NONCE, context=CHECK_TEXT) != b"":
+        raise ValueError("what was sealed does not open")
+    return hashlib.sha256(tag).hexdigest()
 
 
 def _find_one(session: pkcs11.Session, address: KeyAddress, kind: ObjectClass) -> pkcs11.Object | None:
@@ -221,9 +343,10 @@ def _find_one(session: pkcs11.Session, address: KeyAddress, kind: ObjectClass) -
     return found[0] if found else None
 
 
-def _check_attributes(address: KeyAddress, private: SignMixin) -> None:
-    for attribute, required in _REQUIRED_ATTRIBUTES.items():
-        if bool(private[attribute]) is not required:
+def _check_attributes(address: KeyAddress, hidden: pkcs11.PrivateKey | pkcs11.SecretKey) -> None:
+    uses = uses_of(algorithm_of(address.purpose))
+    for attribute, required in (*_REQUIRED_ATTRIBUTES.items(), *uses.items()):
+        if bool(hidden[attribute]) is not required:
             raise KeyBackendFailure(f"the key {address} may not be used: {attribute.name} is not {required}")
 
 
@@ -233,11 +356,13 @@ def _public_key(purpose: Purpose, public: pkcs11.PublicKey) -> PublicKeyTypes:
             modulus = int.from_bytes(public[Attribute.MODULUS])
             exponent = int.from_bytes(public[Attribute.PUBLIC_EXPONENT])
             return rsa.RSAPublicNumbers(e=exponent, n=modulus).public_key()
-        case Algorithm.ES256:
+        case Algorithm.ES256 | Algorithm.ECDH_P256:
             point = _unwrapped_point(public)
             return ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), point)
         case Algorithm.ED25519:
             return Ed25519PublicKey.from_public_bytes(_unwrapped_point(public))
+        case Algorithm.HMAC_SHA256 | Algorithm.AES_256_GCM:
+            raise ValueError("a secret key has no public half")
 
 
 def _unwrapped_point(public: pkcs11.PublicKey) -> bytes:
@@ -246,7 +371,3 @@ def _unwrapped_point(public: pkcs11.PublicKey) -> bytes:
     if len(encoded) < 2 or encoded[0] != _DER_OCTET_STRING or encoded[1] != len(encoded) - 2:
         raise ValueError("the point is not a DER octet string")
     return encoded[2:]
-
-
-def _pem(key: PublicKeyTypes) -> str:
-    return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()

@@ -483,4 +483,11 @@ enclave_heads = _table(
     hash=BYTEA(),
     kept_at=TIME,
 )
+key_resolutions = _table(
+    "key_resolutions",
+    id=sa.BigInteger(),
+    document=sa.Text(),
+    signatures=JSONB(),
+    registered_at=TIME,
+)
 test_clock = _table("test_clock", only_row=sa.Boolean(), offset_us=sa.BigInteger())

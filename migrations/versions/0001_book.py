@@ -43,9 +43,10 @@ CHANGEABLE: dict[str, tuple[str, ...] | None] = {
 }
 # What the server writes down by itself: the transaction that wrote a transfer decides when it is sealed.
 SERVERS_OWN = {"transfers": "xid"}
-VIEWS = ("legs", "account_steps", "account_entries", "entries", "enclave_payouts")
+VIEWS = ("legs", "account_steps", "account_entries", "entries", "enclave_payouts", "enclave_keys")
 ENCLAVES_OWN = "enclave_heads"
-ROLES = ("tallystick_app", "tallystick_enclave", "tallystick_auditor")
+CUSTODIANS_OWN = "key_resolutions"
+ROLES = ("tallystick_app", "tallystick_enclave", "tallystick_custodian", "tallystick_auditor")
 
 
 def upgrade() -> None:
@@ -59,9 +60,9 @@ def upgrade() -> None:
     for statements in (Path(__file__).with_suffix(".sql").read_text(), SchemaManager.get_schema()):
         run(statements.replace("%", "%%"))
     run("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
-    run("GRANT USAGE ON SCHEMA public TO tallystick_app, tallystick_enclave, tallystick_auditor")
+    run(f"GRANT USAGE ON SCHEMA public TO {', '.join(ROLES)}")
     run("GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA public TO tallystick_app")
-    run(f"REVOKE INSERT ON {', '.join((*VIEWS, ENCLAVES_OWN))} FROM tallystick_app")
+    run(f"REVOKE INSERT ON {', '.join((*VIEWS, ENCLAVES_OWN, CUSTODIANS_OWN))} FROM tallystick_app")
     for table, own in SERVERS_OWN.items():
         described = f"SELECT attname FROM pg_attribute WHERE attrelid = '{table}'::regclass AND attnum > 0"
         others = ", ".join(name for (name,) in run(described) if name != own)
@@ -76,7 +77,9 @@ def upgrade() -> None:
         "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename LIKE 'procrastinate%%'"
     ).all():
         run(f"GRANT UPDATE, DELETE ON {table} TO tallystick_app")
-    run(f"GRANT SELECT ON enclave_payouts, {ENCLAVES_OWN} TO tallystick_enclave")
+    run(f"GRANT SELECT ON enclave_payouts, {ENCLAVES_OWN}, {CUSTODIANS_OWN} TO tallystick_enclave")
     run(f"GRANT INSERT (enclave, count, hash) ON {ENCLAVES_OWN} TO tallystick_enclave")
+    run(f"GRANT SELECT ON {CUSTODIANS_OWN} TO tallystick_custodian")
+    run(f"GRANT INSERT (document, signatures) ON {CUSTODIANS_OWN} TO tallystick_custodian")
     run("GRANT SELECT ON ALL TABLES IN SCHEMA public TO tallystick_auditor")
     run("REVOKE SELECT ON clients, idempotency_keys FROM tallystick_auditor")

@@ -798,6 +798,35 @@ CREATE INDEX enclave_heads_latest ON enclave_heads (enclave, id);
 CREATE TRIGGER enclave_heads_are_facts BEFORE UPDATE OR DELETE OR TRUNCATE ON enclave_heads
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
+-- What the custodians resolved about keys and approvers: documents that they signed. The enclave believes the signatures,
+-- not this table.
+CREATE TABLE key_resolutions (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    document text NOT NULL,
+    signatures jsonb NOT NULL CHECK (jsonb_typeof(signatures) = 'object'),
+    registered_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE TRIGGER key_resolutions_are_facts BEFORE UPDATE OR DELETE OR TRUNCATE ON key_resolutions
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+-- The keys among them, to look at: who signed for each, and until when it signs.
+CREATE VIEW enclave_keys AS
+SELECT item ->> 'key_id' AS key_id, item ->> 'algorithm' AS algorithm, item ->> 'sha256' AS sha256,
+    item ->> 'public_key_pem' AS public_key_pem, (item ->> 'not_before')::timestamptz AS not_before,
+    (COALESCE(retired.item_of ->> 'sign_until', item ->> 'sign_until'))::timestamptz AS sign_until,
+    (COALESCE(retired.item_of ->> 'verify_until', item ->> 'verify_until'))::timestamptz AS verify_until,
+    ARRAY(SELECT jsonb_object_keys(admitting.signatures) ORDER BY 1) AS signed_by,
+    admitting.registered_at
+FROM key_resolutions AS admitting
+    CROSS JOIN jsonb_array_elements(admitting.document::jsonb -> 'items') AS item
+    LEFT JOIN LATERAL (
+        SELECT later AS item_of
+        FROM key_resolutions AS retiring CROSS JOIN jsonb_array_elements(retiring.document::jsonb -> 'items') AS later
+        WHERE later ->> 'kind' = 'retire_key' AND later ->> 'key_id' = item ->> 'key_id'
+        ORDER BY retiring.id DESC LIMIT 1
+    ) AS retired ON true
+WHERE item ->> 'kind' = 'admit_key';
+
 -- What the enclave may look at before it signs ------------------------------------------------------------------
 
 CREATE VIEW enclave_payouts AS

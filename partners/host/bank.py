@@ -67,11 +67,15 @@ class SignedAcknowledgement:
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """How one bank is reached. `name` is what programmes call it."""
+    """How one bank is reached. `name` is what programmes call it.
+
+    Payouts go by a credential of their own, because they are signed with a key of their own.
+    """
 
     name: str
     base_url: str
     token: str
+    payout_token: str
     webhook_key_pem: bytes
 
 
@@ -133,7 +137,9 @@ class BankHost:
             ours = flow.keep_signed(tx, attempt, body=body, signature=signed.signature_base64)
         if not ours:
             return
-        answer = self._send(request, attempt.request_id, signed.signature_base64)
+        answer = self._send(
+            request, attempt.request_id, signed.signature_base64, token=self.connection.payout_token
+        )
         if isinstance(answer, Answer):
             self._hear(attempt, answer, self.adapter.interpret(instruction, answer))
         else:
@@ -299,11 +305,17 @@ class BankHost:
         return self._send(request, request_id, signed.signature_base64, at_s=now_s)
 
     def _send(
-        self, request: Request, request_id: str, signature: str, *, at_s: int | None = None
+        self,
+        request: Request,
+        request_id: str,
+        signature: str,
+        *,
+        token: str | None = None,
+        at_s: int | None = None,
     ) -> Answer | NotSent | Unknown:
         return self.transport.send(
             base_url=self.connection.base_url,
-            token=self.connection.token,
+            token=token or self.connection.token,
             request=request,
             request_id=request_id,
             request_time=at_s if at_s is not None else int(self.wall_clock().timestamp()),

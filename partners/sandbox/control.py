@@ -28,7 +28,7 @@ from partners.sandbox.delivery import WEBHOOK_URL
 from partners.sandbox.door import Call, Endpoint, read_call, respond, respond_refusal
 from partners.sandbox.money import to_minor
 from partners.sandbox.records import Fault, Party, Payment, Place
-from partners.sandbox.signing import NotAnRsaKeyError, read_public_key
+from partners.sandbox.signing import NotAnRsaKeyError, read_public_keys
 from partners.sandbox.store import accounts, clients, payments, webhooks
 from partners.sandbox.store import faults as fault_store
 from partners.sandbox.store.database import Tx, begin, read_setting, write_setting
@@ -57,10 +57,10 @@ def behind_counter(handler: ControlHandler) -> Endpoint:
 
 
 def register_client(bank: Bank, call: Call) -> Reply:
-    """POST /sandbox/clients: let a token in, with the RSA public key that verifies its signatures."""
+    """POST /sandbox/clients: let a token in, with the RSA public keys that verify its signatures."""
     order = read_body(ClientOrder, call.body)
     try:
-        read_public_key(order.public_key_pem)
+        read_public_keys(order.public_key_pem)
     except NotAnRsaKeyError as error:
         raise RequestRefusedError(400, "publicKeyPem is not an RSA public key in PEM.") from error
     with begin(bank.books) as tx:

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 KEY_BITS = 2048
+_PEM_END = "-----END PUBLIC KEY-----"
 _OWNER_ONLY = 0o600
 
 
@@ -56,21 +57,33 @@ def load_or_make_key(path: Path) -> BankKey:
 
 
 def verify(public_key_pem: str, content: bytes, signature: str) -> bool:
-    """Whether a DigitalSignature value is this key's signature over exactly these bytes."""
+    """Whether a DigitalSignature value is a signature over exactly these bytes, by one of the keys in the PEM text."""
     try:
         raw = base64.b64decode(signature, validate=True)
-        read_public_key(public_key_pem).verify(raw, content, padding.PKCS1v15(), hashes.SHA256())
-    except (InvalidSignature, binascii.Error, ValueError):
+    except (binascii.Error, ValueError):
+        return False
+    return any(_verifies(key, content, raw) for key in read_public_keys(public_key_pem))
+
+
+def _verifies(key: rsa.RSAPublicKey, content: bytes, signature: bytes) -> bool:
+    try:
+        key.verify(signature, content, padding.PKCS1v15(), hashes.SHA256())
+    except InvalidSignature:
         return False
     return True
 
 
 @lru_cache(maxsize=64)
-def read_public_key(pem: str) -> rsa.RSAPublicKey:
-    """An RSA public key from its PEM text.
+def read_public_keys(pem: str) -> tuple[rsa.RSAPublicKey, ...]:
+    """The RSA public keys in a PEM text: one, or several while a client goes over to another.
 
     Raises: NotAnRsaKeyError when the text is anything else.
     """
+    ends = pem.split(_PEM_END)
+    return tuple(_read_public_key(one + _PEM_END) for one in (ends[:-1] or ends))
+
+
+def _read_public_key(pem: str) -> rsa.RSAPublicKey:
     try:
         key = serialization.load_pem_public_key(pem.encode())
     except (ValueError, UnsupportedAlgorithm) as error:

@@ -238,14 +238,17 @@ def installed(
 def _introduce(http: httpx.Client, home: Path, token: SoftHsmToken, socket: Path) -> Bank:
     """The bank learns our key and we learn its; the settings then name both."""
     words = secrets.token_urlsafe(16)
-    client = {"token": words, "publicKeyPem": token.pem("bank")}
-    http.post("/sandbox/clients", json=client).raise_for_status()
-    (home / "bank-token").write_text(words)
+    payout_words = secrets.token_urlsafe(16)
+    for purpose, said in {"bank": words, "payout": payout_words}.items():
+        client = {"token": said, "publicKeyPem": token.pem(purpose)}
+        http.post("/sandbox/clients", json=client).raise_for_status()
+        (home / f"{purpose}-token").write_text(said)
     (home / "bank-key.pem").write_bytes(http.get("/sandbox/public-key").raise_for_status().content)
     reached = {
         "adapter": "clearbank",
         "base_url": str(http.base_url).rstrip("/"),
         "token_file": str(home / "bank-token"),
+        "payout_token_file": str(home / "payout-token"),
         "webhook_key_file": str(home / "bank-key.pem"),
     }
     (home / "banks.json").write_text(json.dumps({BANK: reached}))

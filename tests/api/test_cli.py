@@ -228,7 +228,7 @@ def package(shop: Shop) -> Path:
 
 def test_verify_needs_the_package_and_the_public_key_alone(shop: Shop, package: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-P", "-m", "api.cli", "verify", str(package), "--key"]
-    key = shop.at.token.public_keys / "export.pem"
+    key = shop.at.token.public_keys / "report-v1.pem"
 
     done = subprocess.run(
         [*command, str(key)],
@@ -257,14 +257,14 @@ def test_verify_refuses_what_does_not_verify(
     no_key = tmp_path / "no-key.pem"
     no_key.write_text("-----BEGIN PUBLIC KEY-----\n")
 
-    failed(tallystick("verify", spoilt_package, "--key", keys / "export.pem"), "entries.csv")
-    failed(tallystick("verify", package, "--key", keys / "checkpoint.pem"), "signature")
-    failed(tallystick("verify", package, "--key", keys / "bank.pem"), "Ed25519")
+    failed(tallystick("verify", spoilt_package, "--key", keys / "report-v1.pem"), "entries.csv")
+    failed(tallystick("verify", package, "--key", keys / "checkpoint-v1.pem"), "signature")
+    failed(tallystick("verify", package, "--key", keys / "bank-v1.pem"), "Ed25519")
     failed(tallystick("verify", package, "--key", no_key), "public key")
     failed(tallystick("verify", package, "--key", tmp_path / "missing.pem"), "missing.pem")
-    failed(tallystick("verify", tmp_path / "missing", "--key", keys / "export.pem"), "missing")
-    failed(tallystick("verify", keys / "export.pem", "--key", keys / "export.pem"), "not a directory")
-    failed(tallystick("verify", keys, "--key", keys / "export.pem"), "manifest")
+    failed(tallystick("verify", tmp_path / "missing", "--key", keys / "report-v1.pem"), "missing")
+    failed(tallystick("verify", keys / "report-v1.pem", "--key", keys / "report-v1.pem"), "not a directory")
+    failed(tallystick("verify", keys, "--key", keys / "report-v1.pem"), "manifest")
     failed(tallystick("verify", package), "--key")
 
 
@@ -272,14 +272,11 @@ def test_export_and_keys_are_for_the_command_line_too(shop: Shop, tallystick: Ta
     made = tallystick("export", "--programme", shop.name)
     shown = tallystick("keys")
 
-    verified = tallystick("verify", made.out.strip(), "--key", shop.at.token.public_keys / "export.pem")
+    verified = tallystick("verify", made.out.strip(), "--key", shop.at.token.public_keys / "report-v1.pem")
     assert (made.code, shown.code, verified.code) == (0, 0, 0)
-    assert {line.split()[0] for line in shown.out.splitlines()} == {
-        "bank",
-        "access_token",
-        "checkpoint",
-        "export",
-    }
+    shown_purposes = {line.split()[0] for line in shown.out.splitlines()}
+    assert shown_purposes >= {"payout", "bank", "access_token", "checkpoint", "report", "identity"}
+    assert not shown_purposes & {"card_vault", "card_fingerprint"}, "a secret key has nothing to show"
     with shop.at.nothing_changes():
         failed(tallystick("export", "--programme", "pay-nowhere"), "pay-nowhere")
 

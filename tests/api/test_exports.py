@@ -47,7 +47,7 @@ def package(busy_shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_export_is_made_and_verifies_with_the_public_key_alone(busy_shop: Shop, package: Path) -> None:
-    found = verify_export(package, busy_shop.at.token.public_keys / "export.pem")
+    found = verify_export(package, busy_shop.at.token.public_keys / "report-v1.pem")
 
     assert found.programme_id == busy_shop.programme_id
     assert found.origin == f"tallystick.dev/{busy_shop.name}"
@@ -57,8 +57,8 @@ def test_export_is_made_and_verifies_with_the_public_key_alone(busy_shop: Shop, 
 def test_api_shows_the_key_that_an_export_verifies_with(
     busy_shop: Shop, package: Path, tmp_path: Path
 ) -> None:
-    key = tmp_path / "export.pem"
-    key.write_text(busy_shop.api.read("/v1/public-keys")["data"]["export"]["pem"])
+    key = tmp_path / "report-v1.pem"
+    key.write_text(busy_shop.api.read("/v1/public-keys")["data"]["report"]["pem"])
 
     assert verify_export(package, key).programme_id == busy_shop.programme_id
 
@@ -77,7 +77,7 @@ def test_flipped_byte_is_found_in_every_file(
     (tmp_path / name).write_bytes(content)
 
     with pytest.raises(OperationFailed, match="does not verify"):
-        verify_export(tmp_path, busy_shop.at.token.public_keys / "export.pem")
+        verify_export(tmp_path, busy_shop.at.token.public_keys / "report-v1.pem")
 
 
 def test_export_that_is_not_made_yet_has_no_package(busy_shop: Shop) -> None:
@@ -94,7 +94,7 @@ def test_books_in_which_nothing_has_happened_can_be_exported(busy_shop: Shop, tm
 
     package = unpacked(quiet, exported(quiet), tmp_path)
 
-    found = verify_export(package, quiet.at.token.public_keys / "export.pem")
+    found = verify_export(package, quiet.at.token.public_keys / "report-v1.pem")
     assert found.entries == found.accounts  # that they were opened, and no more
 
 

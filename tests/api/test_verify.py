@@ -144,9 +144,9 @@ def test_checkpoint_of_another_log_is_named(database: Database, open_tx: OpenTx,
     ("arguments", "words"),
     [
         ((), "Give a package and its --key"),
-        (("--key", "export.pem"), "Give a package and its --key"),
+        (("--key", "report-v1.pem"), "Give a package and its --key"),
         (("somewhere",), "Give a package and its --key"),
-        (("somewhere", "--key", "export.pem", "--programme", NAME), "Give a package and its --key"),
+        (("somewhere", "--key", "report-v1.pem", "--programme", NAME), "Give a package and its --key"),
         (("somewhere", "--database", "postgresql://nowhere"), "one at a time"),
         (("--database", "postgresql://nobody@127.0.0.1:1/nowhere"), "connection"),
         (("--database", "postgresql:///x", "--checkpoint-key", "missing.pem"), "missing.pem"),
@@ -208,8 +208,8 @@ def packages(open_tx: OpenTx, home: Path) -> Packages:
         account_id = open_account(tx, programme_id, floor_minor=-9)
         done(tx, asker(tx, programme_id).hold("later", account_id, amount_minor=9))
     newer = package(open_tx, programme_id, seal(open_tx, programme_id, size=size + 2, keys=keys), keys)
-    for name in ("checkpoint", "export"):
-        (home / f"{name}.pem").write_bytes(pem(getattr(keys, name)))
+    (home / "checkpoint-v1.pem").write_bytes(pem(keys.checkpoint))
+    (home / "report-v1.pem").write_bytes(pem(keys.export))
     return Packages(home, write(home / "older", older, keys), write(home / "newer", newer, keys), size, keys)
 
 
@@ -219,9 +219,9 @@ def test_newer_package_is_shown_to_share_the_history_of_an_older_one(packages: P
             packages.home,
             "newer",
             "--key",
-            "export.pem",
+            "report-v1.pem",
             "--checkpoint-key",
-            "checkpoint.pem",
+            "checkpoint-v1.pem",
             "--since",
             since,
         )
@@ -231,14 +231,14 @@ def test_newer_package_is_shown_to_share_the_history_of_an_older_one(packages: P
 
 
 def test_packages_that_share_no_history_are_told_apart(packages: Packages) -> None:
-    told = verify(packages.home, "older", "--key", "export.pem", "--since", "newer")
+    told = verify(packages.home, "older", "--key", "report-v1.pem", "--since", "newer")
 
     assert (told.code, told.out) == (2, "")
     assert "which is later than" in told.err
 
 
 def test_package_under_a_checkpoint_of_another_key_does_not_verify(packages: Packages) -> None:
-    told = verify(packages.home, "newer", "--key", "export.pem", "--checkpoint-key", "export.pem")
+    told = verify(packages.home, "newer", "--key", "report-v1.pem", "--checkpoint-key", "report-v1.pem")
 
     assert (told.code, told.out) == (2, "")
     assert "not the key that you have for checkpoints" in told.err
@@ -255,7 +255,7 @@ def test_programme_with_everything_that_happens_in_it_verifies(shop: Shop, tmp_p
     shop.authorised(1_000)
 
     url = shop.at.settings.database_url.replace("tallystick_app@", "tallystick_auditor@")
-    key = shop.at.token.public_keys / "checkpoint.pem"
+    key = shop.at.token.public_keys / "checkpoint-v1.pem"
     told = verify(tmp_path, "--database", url, "--programme", shop.name, "--checkpoint-key", key)
 
     assert told.code == 0, told

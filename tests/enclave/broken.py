@@ -3,8 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from enclave.backends.software import SoftwareKeys
 from enclave.facts import FactsUnavailable, PayoutRecord
-from enclave.keys import KeyBackend, KeyBackendFailure, Purpose
+from enclave.keyring import Keyring, SelfMade
+from enclave.keys import KeyAddress, KeyBackendFailure
+from enclave.resolutions import EMPTY, Register, ResolutionsUnavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,17 +26,30 @@ class BrokenFacts:
         raise ZeroDivisionError
 
 
-@dataclass(frozen=True, slots=True)
-class LostToken:
+class _LostToken(SoftwareKeys):
     """A back end whose token was pulled out after the start."""
 
-    keys: KeyBackend
-
-    def sign(self, purpose: Purpose, message: bytes) -> bytes:
+    def sign(self, address: KeyAddress, message: bytes) -> bytes:
         raise KeyBackendFailure("gone")
 
-    def public_key_pem(self, purpose: Purpose) -> str:
-        return self.keys.public_key_pem(purpose)
 
-    def close(self) -> None:
-        """Nothing is left to close."""
+def lost_token() -> Keyring:
+    """A keyring that opened its keys, and whose token is gone."""
+    keys = _LostToken.generate()
+    return Keyring(keys, SelfMade(keys.identities()))
+
+
+@dataclass(frozen=True, slots=True)
+class SilentRegistrar:
+    """Resolutions that are not to be had."""
+
+    def register(self) -> Register:
+        raise ResolutionsUnavailable("down")
+
+
+@dataclass(frozen=True, slots=True)
+class NothingResolved:
+    """Custodians who have not met yet."""
+
+    def register(self) -> Register:
+        return EMPTY

@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from api.custodians import NAMES, make_custodians
 from enclave.client import EnclaveClient
+from enclave.drafts import endorse, read_draft, signature_of
 from enclave.softhsm import CONFIGURATION_VARIABLE
 
 TOKEN_LABEL = "tallystick-test"
@@ -45,8 +47,27 @@ class SoftHsmToken:
     def environment(self) -> dict[str, str]:
         return {"PATH": os.environ["PATH"], CONFIGURATION_VARIABLE: str(self.configuration)}
 
+    @property
+    def custodians(self) -> Path:
+        return make_custodians(self.custodians_home)
+
+    @property
+    def custodians_home(self) -> Path:
+        """Not beside the token: people keep their keys to themselves."""
+        return Path(f"{self.directory}-custodians")
+
+    @property
+    def resolutions(self) -> Path:
+        """Where what the custodians have endorsed stands, for enclaves without a database."""
+        return self.directory / "resolutions"
+
     def pem(self, name: str) -> str:
-        return (self.public_keys / f"{name}.pem").read_text()
+        return (self.public_keys / f"{name}-v1.pem").read_text()
+
+    def endorse(self, draft: Path) -> None:
+        for name in NAMES:
+            key = (self.custodians_home / f"{name}.pem").read_bytes()
+            endorse(draft, name, signature_of(read_draft(draft), key, passphrase=None))
 
     def hold_ceremony(self, *, pin: str = PIN, so_pin: str = SO_PIN) -> subprocess.CompletedProcess[str]:
         with secret_on_a_descriptor(pin) as pin_fd, secret_on_a_descriptor(so_pin) as so_pin_fd:
@@ -54,7 +75,13 @@ class SoftHsmToken:
             command += ["--module", str(self.module), "--token-label", TOKEN_LABEL]
             command += ["--pin-fd", str(pin_fd), "--so-pin-fd", str(so_pin_fd)]
             command += ["--public-keys", str(self.public_keys)]
-            return self._run(command, pass_fds=(pin_fd, so_pin_fd))
+            command += ["--custodians", str(self.custodians), "--resolutions", str(self.resolutions)]
+            first = self.resolutions / "0001.json"
+            command += ["--draft", str(first)]
+            done = self._run(command, pass_fds=(pin_fd, so_pin_fd))
+        if first.exists():
+            self.endorse(first)
+        return done
 
     def python(self, code: str) -> subprocess.CompletedProcess[str]:
         """Run code in a process of its own: this one must not load the module."""
@@ -75,6 +102,8 @@ class SoftHsmToken:
             "module": str(self.module),
             "token_label": TOKEN_LABEL,
             "log": str(enclave_directory / "signing.log"),
+            "custodians": str(self.custodians),
+            "resolutions": str(self.resolutions),
             "database_url": NO_DATABASE,
         }
         command = [sys.executable, "-m", "enclave", "serve"]

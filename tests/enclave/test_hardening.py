@@ -27,6 +27,7 @@ from enclave.hardening import (
     HardeningStep,
     insist,
 )
+from enclave.keys import Purpose
 from enclave.server import CALLERS_MAX
 from tests.conftest import Database
 from tests.enclave.conftest import empty_token
@@ -85,6 +86,7 @@ def home() -> Iterator[Path]:
     directory = Path(tempfile.mkdtemp(prefix="tallystick-enclave-"))
     yield directory
     shutil.rmtree(directory)
+    shutil.rmtree(f"{directory}-custodians")
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +95,8 @@ def own_token(home: Path) -> SoftHsmToken:
     token = empty_token(home)
     done = token.hold_ceremony()
     assert done.returncode == 0, done.stderr
-    for path in (home, *home.rglob("*")):
+    people = token.custodians_home
+    for path in (home, *home.rglob("*"), people, *people.rglob("*")):
         os.chown(path, ENCLAVE_UID, ENCLAVE_GID)
     return token
 
@@ -200,8 +203,9 @@ def test_the_kernel_sees_what_it_reports(own_token: SoftHsmToken, directory: Pat
 def test_every_step_is_reported_once_in_order(own_token: SoftHsmToken, directory: Path) -> None:
     with own_token.serving(directory, **BECOME) as enclave:
         enclave.terminate()
-        lines = enclave.errors().splitlines()
+        *lines, keys = enclave.errors().splitlines()
 
+    assert keys == f"enclave: {len(Purpose)} keys ready"
     reported = [line.removeprefix("enclave: ").split(" ", 1) for line in lines]
     assert tuple(name for name, _ in reported) == STEPS
     assert {outcome for name, outcome in reported if name != "mlockall"} == {"done"}
@@ -230,7 +234,7 @@ def test_it_starts_again_on_its_own_log(own_token: SoftHsmToken, directory: Path
             sign_something(enclave)
             assert enclave.terminate() == 0
 
-    assert len(enclave.log_path.read_text().splitlines()) == 4
+    assert len(enclave.log_path.read_text().splitlines()) == 6
 
 
 def test_production_starts_with_everything_given_up(own_token: SoftHsmToken, directory: Path) -> None:

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from enclave.backends.software import SoftwareKeys
 from enclave.log import EntryKind, LogEntry, LogHead, LogRecord, SigningLog
 from enclave.mirror import EVERY, HeadsUnavailable, Mirror
 from enclave.policy import Limits
 from enclave.signer import Letter, Peer, Signer
 from tests.enclave.payouts import MemoryFacts
+from tests.enclave.rings import software_keyring
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
-KEYS = SoftwareKeys.generate()
+KEYRING = software_keyring()
 
 
 @dataclass
@@ -59,7 +59,7 @@ class Desk:
         with SigningLog.open(self.path, now=self.now) as log:
             mirror = Mirror(log, self.heads, accepted=accepted)
             signer = Signer(
-                keys=KEYS,
+                keyring=KEYRING,
                 facts=MemoryFacts({}),
                 log=log,
                 clock=lambda: self.now,

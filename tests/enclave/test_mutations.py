@@ -26,9 +26,9 @@ from random import Random
 import pydantic_core
 import pytest
 
-from enclave.backends.software import SoftwareKeys
 from enclave.facts import PayoutFacts, PayoutRecord
-from enclave.keys import KeyBackend, Purpose, verifies
+from enclave.keyring import Keyring
+from enclave.keys import Purpose, verifies
 from enclave.log import EntryKind, LogEntry, LogHead, SigningLog, audit
 from enclave.mirror import HeadsUnavailable, Mirror
 from enclave.notes import verify_checkpoint
@@ -38,7 +38,7 @@ from enclave.refusals import RefusalCode
 from enclave.server import Server
 from enclave.signer import Letter, Peer, Signer
 from enclave.tokens import verify_access_token
-from tests.enclave.broken import BrokenFacts, LostToken, SilentDatabase
+from tests.enclave.broken import BrokenFacts, NothingResolved, SilentDatabase, SilentRegistrar, lost_token
 from tests.enclave.mutations import (
     Attempt,
     Instruction,
@@ -62,6 +62,7 @@ from tests.enclave.payouts import (
     order_text,
     record_of,
 )
+from tests.enclave.rings import public_pem, software_keyring
 
 PAYOUTS = 10_000
 OTHERS = 600  # of each of five purposes
@@ -69,7 +70,7 @@ LETTERS_A_ROUND = 50
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 NOW_S = int(NOW.timestamp())
-KEYS = SoftwareKeys.generate()
+KEYRING = software_keyring()
 CODES_OF_PAYOUTS = {
     *(RefusalCode.MESSAGE_TOO_LARGE, RefusalCode.MESSAGE_NOT_CANONICAL, RefusalCode.MESSAGE_FIELDS_REFUSED),
     *(RefusalCode.PAYOUT_UNKNOWN, RefusalCode.STATE_NOT_SUBMITTED, RefusalCode.ATTEMPT_NOT_OPEN),
@@ -132,14 +133,21 @@ def desk(path: Path) -> Iterator[Desk]:
     facts = MemoryFacts({})
     with SigningLog.open(path, now=NOW) as log:
         ours = Desk(
-            Signer(keys=KEYS, facts=facts, log=log, clock=lambda: NOW, limits=Limits(), mirror=None), facts
+            Signer(keyring=KEYRING, facts=facts, log=log, clock=lambda: NOW, limits=Limits(), mirror=None),
+            facts,
         )
         yield ours
         kinds = Counter(record.entry.kind for record in log.records())
         codes = Counter(record.entry.facts.get("code") for record in log.records())
-    assert kinds == Counter({EntryKind.GRANTED: ours.signed, EntryKind.REFUSED: ours.asked - ours.signed})
-    assert codes == ours.codes + Counter({None: ours.signed})
-    assert audit(path).count == ours.asked
+    assert kinds == Counter(
+        {
+            EntryKind.KEYS_LOADED: 1,
+            EntryKind.GRANTED: ours.signed,
+            EntryKind.REFUSED: ours.asked - ours.signed,
+        }
+    )
+    assert codes == ours.codes + Counter({None: ours.signed + 1})
+    assert audit(path).count == ours.asked + 1
 
 
 @pytest.fixture
@@ -261,7 +269,7 @@ def test_ten_thousand_spoilt_payouts_get_no_signature_and_the_true_ones_still_do
         assert answer.code == (None if body is None else "signed_other_body"), instruction
     # Spelt otherwise it is the same instruction, so long as it is the first: then, and only then, it was signed.
     assert 0 < sum(body is not None for body in signed_first) < PAYOUTS / 20
-    assert audit(tmp_path / "signing.log").count == 3 * PAYOUTS
+    assert audit(tmp_path / "signing.log").count == 3 * PAYOUTS + 1
 
 
 def tried(ours: Desk, instructions: Sequence[Instruction], attempts: Sequence[Attempt]) -> list[bytes | None]:
@@ -288,10 +296,10 @@ def asked_truly(ours: Desk, instructions: Sequence[Instruction]) -> list[Told]:
     return ours.ask([instruction.data(instruction.body) for instruction in instructions])
 
 
-def assert_signed(answer: Told, message: bytes, purpose: Purpose = Purpose.BANK) -> None:
+def assert_signed(answer: Told, message: bytes, purpose: Purpose = Purpose.PAYOUT) -> None:
     signature = base64.b64decode(str(answer.members["signature"]))
     assert answer.members["digest"] == sha256(message).hexdigest()
-    assert verifies(purpose, KEYS.public_key_pem(purpose), message=message, signature=signature)
+    assert verifies(purpose, public_pem(KEYRING, purpose), message=message, signature=signature)
 
 
 # Everything else that is signed ----------------------------------------------------------------------------------
@@ -372,7 +380,7 @@ def test_spoilt_bank_queries_get_no_signature(tmp_path: Path, dice: Random) -> N
             assert answer.is_signed == (members is not None and is_query(members)), (members, answer)
             if members is not None and answer.is_signed:
                 parts = ("method", "path_with_query", "request_id", "request_time")
-                assert_signed(answer, "".join(str(members[name]) for name in parts).encode())
+                assert_signed(answer, "".join(str(members[name]) for name in parts).encode(), Purpose.BANK)
 
 
 def in_base64(members: Mapping[str, Tree]) -> str:
@@ -496,7 +504,7 @@ def test_spoilt_bank_messages_get_no_signature(tmp_path: Path, dice: Random) -> 
         for members, answer in told_of_each(ours, dice, MESSAGES, inner="body"):
             assert answer.is_signed == (members is not None and is_bank_message(members)), (members, answer)
             if members is not None and answer.is_signed:
-                assert_signed(answer, read_base64(members["body"]))
+                assert_signed(answer, read_base64(members["body"]), Purpose.BANK)
 
 
 CLAIMS: Members = {
@@ -564,7 +572,7 @@ def assert_issued(answer: Told, claims: Tree) -> None:
     assert read_json(header) == {"alg": "ES256", "kid": "access_token/v1", "typ": "at+jwt"}
     assert verify_access_token(
         str(answer.members["token"]),
-        {"access_token/v1": KEYS.public_key_pem(Purpose.ACCESS_TOKEN)},
+        {"access_token/v1": public_pem(KEYRING, Purpose.ACCESS_TOKEN)},
         issuer=str(claims["issuer"]),
         audience=str(claims["audience"]),
         now=datetime.fromtimestamp(int(str(claims["issued_at"])), tz=UTC),
@@ -601,7 +609,7 @@ def test_spoilt_manifests_get_no_signature(tmp_path: Path, dice: Random) -> None
         for members, answer in told_of_each(ours, dice, MANIFESTS, inner="manifest"):
             assert answer.is_signed == (members is not None and is_manifest(members)), (members, answer)
             if members is not None and answer.is_signed:
-                assert_signed(answer, EXPORT_PREFIX + read_base64(members["manifest"]), Purpose.EXPORT)
+                assert_signed(answer, EXPORT_PREFIX + read_base64(members["manifest"]), Purpose.REPORT)
 
 
 def checkpoint_of(origin: Tree, size: int, root: bytes) -> Members:
@@ -659,7 +667,7 @@ def test_no_log_is_ever_seen_to_rewind_or_to_fork(tmp_path: Path, dice: Random) 
                 note = str(answer.members["note"])
                 origin, size, root = note.split("\n")[:3]
                 last[origin] = (int(size), base64.b64decode(root))
-                pem = KEYS.public_key_pem(Purpose.CHECKPOINT)
+                pem = public_pem(KEYRING, Purpose.CHECKPOINT)
                 assert verify_checkpoint(note, origin=origin, public_key_pem=pem).size == int(size)
 
     assert set(codes) == {None, "unreadable", "checkpoint_rewinds", "checkpoint_forks"}
@@ -717,9 +725,10 @@ class Situation:
     limits: Limits = field(default_factory=Limits)
     later: timedelta = timedelta()
     facts: PayoutFacts | None = None
-    keys: KeyBackend = KEYS
+    keyring: Keyring = KEYRING
     allowed_uids: frozenset[int] | None = None
     heads: FixedHeads | None = None
+    earlier: tuple[LogEntry, ...] = ()
     logged: tuple[LogEntry, ...] = ()
     meddle: Callable[[Path], None] = leave_alone
 
@@ -727,11 +736,13 @@ class Situation:
         """What the last message is told, over a real socket; None if it is signed."""
         log_path, clock = directory / "signing.log", [NOW]
         records = {} if self.record is None else {PAYOUT_ID: self.record}
+        with SigningLog.open(log_path, now=NOW) as log:
+            log.append(self.earlier, at=NOW)
         with (
             SigningLog.open(log_path, now=NOW) as log,
             Server(
                 socket_path=directory / "enclave.sock",
-                keys=self.keys,
+                keyring=self.keyring,
                 facts=self.facts or MemoryFacts(records),
                 log=log,
                 clock=lambda: clock[0],
@@ -779,6 +790,11 @@ def payout(body: bytes | None = None, **changes: str) -> bytes:
         "body": base64.b64encode(raw).decode(),
     }
     return datagram(message | changes)
+
+
+def resolved_in_the_log(*, number: int) -> LogEntry:
+    facts = {"number": number, "sha256": "c0" * 32}
+    return LogEntry(kind=EntryKind.KEYS_LOADED, purpose="keys", facts=facts)
 
 
 def saying(**changes: object) -> bytes:
@@ -868,12 +884,17 @@ EXAMPLES: Mapping[RefusalCode, Sequence[Situation]] = {
     RefusalCode.CLOCK_WENT_BACK: [
         Situation(payout(), before=(payout(),), later=-timedelta(seconds=CLOCK_SKEW_S_MAX, microseconds=1))
     ],
+    RefusalCode.KEY_UNAVAILABLE: [Situation(payout(), keyring=Keyring(KEYRING.backend, NothingResolved()))],
+    RefusalCode.REGISTER_UNAVAILABLE: [
+        Situation(payout(), keyring=Keyring(KEYRING.backend, SilentRegistrar()))
+    ],
+    RefusalCode.REGISTER_PUT_BACK: [Situation(payout(), earlier=(resolved_in_the_log(number=3),))],
     RefusalCode.LOG_UNAVAILABLE: [
         Situation(payout(), meddle=write_into),
         Situation(payout(), meddle=Path.unlink),
     ],
     RefusalCode.INTERNAL: [
-        Situation(payout(), keys=LostToken(KEYS)),
+        Situation(payout(), keyring=lost_token()),
         Situation(payout(), replace(good_record(), order_digest="not bytes")),  # type: ignore[arg-type]  # a broken row
     ],
 }

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from enclave.client import EnclaveRefused, EnclaveUnavailable
+from enclave.keys import Purpose, algorithm_of
 from enclave.notes import verify_checkpoint
 from enclave.tokens import verify_access_token
 from tests.conftest import Database
@@ -118,7 +119,7 @@ def test_checkpoints_and_exports_verify_outside_our_code(
 
     text, _, line = note.partition("\n\n")
     checkpoint_key = load_pem_public_key(token.pem("checkpoint").encode())
-    export_key = load_pem_public_key(token.pem("export").encode())
+    export_key = load_pem_public_key(token.pem("report").encode())
     assert isinstance(checkpoint_key, Ed25519PublicKey)
     assert isinstance(export_key, Ed25519PublicKey)
     checkpoint_key.verify(base64.b64decode(line.split(" ")[2])[4:], f"{text}\n".encode())
@@ -133,10 +134,7 @@ def test_the_enclave_hands_out_the_ceremonys_public_keys(token: SoftHsmToken, tm
 
     assert {name: key.pem for name, key in keys.items()} == {name: token.pem(name) for name in keys}
     assert {key.key_id for key in keys.values()} == {
-        "bank/v1",
-        "access_token/v1",
-        "checkpoint/v1",
-        "export/v1",
+        f"{purpose}/v1" for purpose in Purpose if not algorithm_of(purpose).is_secret
     }
 
 
@@ -177,7 +175,7 @@ def test_a_full_disk_means_no_signature_until_there_is_room(token: SoftHsmToken,
         client.bank_message(profile="clearbank.webhook_ack", body=NONCE)
 
     assert refused.value.code == "log_unavailable"
-    assert audit(enclave.log_path).stdout.startswith("3 records, head ")
+    assert audit(enclave.log_path).stdout.startswith("4 records, head ")
 
 
 def test_killed_outright_it_starts_again_and_remembers(
@@ -213,9 +211,9 @@ def test_the_audit_counts_a_whole_log_and_names_a_broken_line(token: SoftHsmToke
 
     broken = audit(enclave.log_path)
 
-    assert (whole.returncode, whole.stdout[:9]) == (0, "2 records")
+    assert (whole.returncode, whole.stdout[:9]) == (0, "3 records")
     assert broken.returncode == 1
-    assert broken.stderr.startswith("enclave: the log is broken at line 2: ")
+    assert broken.stderr.startswith("enclave: the log is broken at line 3: ")
     assert audit(tmp_path / "absent.log").returncode == 2
 
 

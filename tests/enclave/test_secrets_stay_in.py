@@ -459,7 +459,7 @@ def test_the_search_finds_planted_private_keys() -> None:
 
 
 def test_the_search_does_not_take_public_keys_and_signatures_for_secrets(token: SoftHsmToken) -> None:
-    public = {name: token.pem(name).encode() for name in ("bank", "access_token", "checkpoint", "export")}
+    public = {name: token.pem(name).encode() for name in ("bank", "access_token", "checkpoint", "report")}
 
     assert found(public) == set()
 

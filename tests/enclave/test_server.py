@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from enclave.backends.software import SoftwareKeys
 from enclave.client import EnclaveClient, EnclaveRefused, EnclaveUnavailable
 from enclave.facts import PayoutFacts
-from enclave.keys import KeyBackend, Purpose, verifies
+from enclave.keyring import Keyring
+from enclave.keys import Purpose, algorithm_of, verifies
 from enclave.log import EntryKind, LogRecord, SigningLog, audit
 from enclave.notes import Checkpoint, verify_checkpoint
 from enclave.policy import Limits
@@ -26,7 +26,7 @@ from enclave.protocol import EXPORT_PREFIX, MESSAGE_BYTES_MAX, Signature
 from enclave.server import CALLERS_MAX, Server, SocketUnavailable
 from enclave.signer import Letter, Peer, Signer
 from enclave.tokens import verify_access_token
-from tests.enclave.broken import BrokenFacts, LostToken, SilentDatabase
+from tests.enclave.broken import BrokenFacts, SilentDatabase, lost_token
 from tests.enclave.payouts import (
     ATTEMPT_ID,
     CREDIT_TRANSFER,
@@ -35,9 +35,10 @@ from tests.enclave.payouts import (
     body_of,
     good_record,
 )
+from tests.enclave.rings import public_pem, software_keyring
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
-KEYS = SoftwareKeys.generate()
+KEYRING = software_keyring()
 BODY = body_of(CREDIT_TRANSFER)
 MANIFEST = b'{"format":"tallystick-export","files":[]}'
 
@@ -47,7 +48,7 @@ class Enclave:
     """A running server and what it works with."""
 
     directory: Path
-    keys: KeyBackend = KEYS
+    keyring: Keyring = KEYRING
     facts: PayoutFacts = field(default_factory=lambda: MemoryFacts({PAYOUT_ID: good_record()}))
     limits: Limits = field(default_factory=Limits)
     allowed_uids: frozenset[int] | None = None
@@ -70,7 +71,7 @@ class Enclave:
             SigningLog.open(self.log_path, now=NOW) as log,
             Server(
                 socket_path=self.socket_path,
-                keys=self.keys,
+                keyring=self.keyring,
                 facts=self.facts,
                 log=log,
                 clock=lambda: NOW,
@@ -116,16 +117,16 @@ def code_of(refused: pytest.ExceptionInfo[EnclaveRefused]) -> str:
     return refused.value.code
 
 
-def test_a_payout_is_signed_with_the_bank_key_over_the_exact_body(enclave: Enclave) -> None:
+def test_a_payout_is_signed_with_the_payout_key_over_the_exact_body(enclave: Enclave) -> None:
     with enclave.running() as client:
         answer = sign_payout(client)
 
-    pem = KEYS.public_key_pem(Purpose.BANK)
-    assert answer.key_id == "bank/v1"
+    pem = public_pem(KEYRING, Purpose.PAYOUT)
+    assert answer.key_id == "payout/v1"
     assert answer.digest == hashlib.sha256(BODY).hexdigest()
     assert base64.b64decode(answer.signature_base64) == answer.signature
-    assert verifies(Purpose.BANK, pem, message=BODY, signature=answer.signature)
-    assert not verifies(Purpose.BANK, pem, message=BODY + b" ", signature=answer.signature)
+    assert verifies(Purpose.PAYOUT, pem, message=BODY, signature=answer.signature)
+    assert not verifies(Purpose.PAYOUT, pem, message=BODY + b" ", signature=answer.signature)
 
 
 def test_a_payout_is_signed_again_for_the_same_body_and_for_no_other(enclave: Enclave) -> None:
@@ -157,7 +158,9 @@ def test_two_bodies_for_one_payout_in_one_round_get_one_signature(tmp_path: Path
     ]
 
     with SigningLog.open(tmp_path / "signing.log", now=NOW) as log:
-        signer = Signer(keys=KEYS, facts=facts, log=log, clock=lambda: NOW, limits=Limits(), mirror=None)
+        signer = Signer(
+            keyring=KEYRING, facts=facts, log=log, clock=lambda: NOW, limits=Limits(), mirror=None
+        )
         answers = signer.answer(letters)
 
     assert [b'"ok":true' in answer for answer in answers] == [True, False, True]
@@ -199,7 +202,7 @@ def test_an_unexpected_error_is_a_refusal(tmp_path: Path) -> None:
 
 
 def test_a_lost_token_is_a_refusal_and_stands_in_the_log(tmp_path: Path) -> None:
-    enclave = Enclave(tmp_path, keys=LostToken(KEYS))
+    enclave = Enclave(tmp_path, keyring=lost_token())
 
     with enclave.running() as client, pytest.raises(EnclaveRefused) as refused:
         sign_payout(client)
@@ -220,7 +223,7 @@ def test_a_query_is_signed_over_its_parts_without_separators(enclave: Enclave) -
         )
 
     message = f"GET/mccy/v1/Accounts?pageNumber=1r-1{time}".encode()
-    pem = KEYS.public_key_pem(Purpose.BANK)
+    pem = public_pem(KEYRING, Purpose.BANK)
     assert verifies(Purpose.BANK, pem, message=message, signature=answer.signature)
 
 
@@ -258,7 +261,7 @@ def test_checkpoints_grow_over_a_restart_and_never_rewind_or_fork(enclave: Encla
             client.checkpoint(origin="ledger.example", size=6, root=root)
         client.checkpoint(origin="other.example", size=1, root=root)
 
-    pem = KEYS.public_key_pem(Purpose.CHECKPOINT)
+    pem = public_pem(KEYRING, Purpose.CHECKPOINT)
     expected = Checkpoint(origin="ledger.example", size=7, root=root)
     assert verify_checkpoint(note, origin="ledger.example", public_key_pem=pem) == expected
     assert (code_of(forked), code_of(rewound)) == ("checkpoint_forks", "checkpoint_rewinds")
@@ -270,10 +273,10 @@ def test_a_manifest_is_signed_behind_its_prefix(enclave: Enclave) -> None:
         with pytest.raises(EnclaveRefused) as refused:
             client.export(manifest=b'{"format":"other","files":[]}')
 
-    pem = KEYS.public_key_pem(Purpose.EXPORT)
+    pem = public_pem(KEYRING, Purpose.REPORT)
     message = EXPORT_PREFIX + MANIFEST
-    assert verifies(Purpose.EXPORT, pem, message=message, signature=answer.signature)
-    assert not verifies(Purpose.EXPORT, pem, message=MANIFEST, signature=answer.signature)
+    assert verifies(Purpose.REPORT, pem, message=message, signature=answer.signature)
+    assert not verifies(Purpose.REPORT, pem, message=MANIFEST, signature=answer.signature)
     assert code_of(refused) == "manifest_format_refused"
 
 
@@ -281,8 +284,8 @@ def test_each_purpose_has_its_own_key(enclave: Enclave) -> None:
     with enclave.running() as client:
         keys = client.public_keys()
 
-    assert list(keys) == ["access_token", "bank", "checkpoint", "export"]
-    assert len({key.pem for key in keys.values()}) == 4
+    assert sorted(keys) == sorted(purpose for purpose in Purpose if not algorithm_of(purpose).is_secret)
+    assert len({key.pem for key in keys.values()}) == len(keys)
 
 
 def test_every_decision_is_in_the_log_and_nobodys_name_is(enclave: Enclave) -> None:
@@ -298,15 +301,16 @@ def test_every_decision_is_in_the_log_and_nobodys_name_is(enclave: Enclave) -> N
     records = enclave.records()
     told = [(str(record.entry.kind), record.entry.purpose) for record in records]
     assert told == [
+        ("keys_loaded", "keys"),
         ("started", "enclave"),
         ("granted", "payout"),
         ("granted", "access_token"),
         ("refused", "bank_message"),
         ("refused", "unreadable"),
     ]
-    assert records[1].entry.facts["peer_uid"] == os.geteuid()
-    assert records[1].entry.facts["amount_minor"] == 123_456
-    assert records[3].entry.facts["code"] == "message_shape_refused"
+    assert records[2].entry.facts["peer_uid"] == os.geteuid()
+    assert records[2].entry.facts["amount_minor"] == 123_456
+    assert records[4].entry.facts["code"] == "message_shape_refused"
     text = enclave.log_path.read_text()
     assert not any(word in text for word in ("Becker", "DE8937", "NL91", "eyJ"))
 
@@ -334,7 +338,10 @@ def test_what_could_not_be_recorded_is_not_remembered(tmp_path: Path) -> None:
     facts = MemoryFacts({PAYOUT_ID: good_record()})
     log_path = tmp_path / "signing.log"
     with SigningLog.open(log_path, now=NOW) as log:
-        signer = Signer(keys=KEYS, facts=facts, log=log, clock=lambda: NOW, limits=Limits(), mirror=None)
+        signer = Signer(
+            keyring=KEYRING, facts=facts, log=log, clock=lambda: NOW, limits=Limits(), mirror=None
+        )
+        signer.record_start()
         soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (log_path.stat().st_size + 10, hard))
         try:
@@ -345,7 +352,7 @@ def test_what_could_not_be_recorded_is_not_remembered(tmp_path: Path) -> None:
 
     assert b"log_unavailable" in first[0]
     assert b'"ok":true' in second[0]
-    assert audit(log_path).count == 1
+    assert audit(log_path).count == 3
 
 
 def test_a_peer_that_may_not_talk_is_told_so_and_nothing_else(tmp_path: Path) -> None:
@@ -408,7 +415,7 @@ def test_many_callers_are_answered_and_each_gets_its_own(enclave: Enclave) -> No
             thread.join()
 
     assert results == {number: ["True"] for number in range(8)}
-    assert audit(enclave.log_path).count == 81
+    assert audit(enclave.log_path).count == 82
 
 
 def test_one_client_may_be_shared_by_threads(enclave: Enclave) -> None:
@@ -509,7 +516,7 @@ def test_a_second_server_does_not_take_the_socket_over(enclave: Enclave, tmp_pat
     ):
         Server(
             socket_path=enclave.socket_path,
-            keys=KEYS,
+            keyring=KEYRING,
             facts=enclave.facts,
             log=log,
             clock=lambda: NOW,

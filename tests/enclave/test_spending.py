@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from enclave import canonical
-from enclave.backends.software import SoftwareKeys
 from enclave.canonical import JsonValue
 from enclave.log import SigningLog
 from enclave.policy import CLOCK_SKEW_S_MAX, Limits
@@ -26,9 +25,10 @@ from tests.enclave.payouts import (
     order_text,
     record_of,
 )
+from tests.enclave.rings import software_keyring
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
-KEYS = SoftwareKeys.generate()
+KEYRING = software_keyring()
 BODY = body_of(CREDIT_TRANSFER)
 OTHER_PROGRAMME = "prg_other"
 THREE = Limits(per_hour_minor=3 * AMOUNT_MINOR)
@@ -84,7 +84,12 @@ class Desk:
         letters = [Letter(peer=Peer(pid=1, uid=0), data=_message(number, body)) for number in numbers]
         with SigningLog.open(self.path, now=self.now) as log:
             signer = Signer(
-                keys=KEYS, facts=self.facts, log=log, clock=lambda: self.now, limits=self.limits, mirror=None
+                keyring=KEYRING,
+                facts=self.facts,
+                log=log,
+                clock=lambda: self.now,
+                limits=self.limits,
+                mirror=None,
             )
             return [_told(answer) for answer in signer.answer(letters)]
 

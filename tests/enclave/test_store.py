@@ -140,7 +140,7 @@ def test_a_payout_is_signed_from_the_database_to_the_token(
         with pytest.raises(EnclaveRefused) as refused:
             client.payout(payout_id=PAYOUT_ID, attempt_id=ATTEMPT_ID, profile="clearbank.sct", body=body)
 
-    assert verifies(Purpose.BANK, token.pem("bank"), message=body, signature=answer.signature)
+    assert verifies(Purpose.PAYOUT, token.pem("payout"), message=body, signature=answer.signature)
     assert refused.value.code == "order_fields_differ"
 
 

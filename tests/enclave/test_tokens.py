@@ -14,7 +14,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jose import jwt
 
-from enclave.backends.software import SoftwareKeys
 from enclave.keys import Purpose
 from enclave.tokens import (
     AccessClaims,
@@ -23,11 +22,12 @@ from enclave.tokens import (
     issue_access_token,
     verify_access_token,
 )
+from tests.enclave.rings import first, public_pem, software_keyring
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 ISSUER, AUDIENCE, KEY_ID = "https://pay.example", "https://api.pay.example", "access_token/v1"
-KEYS = SoftwareKeys.generate()
-PEM = KEYS.public_key_pem(Purpose.ACCESS_TOKEN)
+KEYRING = software_keyring()
+PEM = public_pem(KEYRING, Purpose.ACCESS_TOKEN)
 CLAIMS = AccessClaims(
     client_id="checkout",
     programme_id="prg_universal",
@@ -41,7 +41,7 @@ CLAIMS = AccessClaims(
 
 
 def sign(message: bytes) -> bytes:
-    return KEYS.sign(Purpose.ACCESS_TOKEN, message)
+    return KEYRING.backend.sign(first(Purpose.ACCESS_TOKEN), message)
 
 
 def issue(claims: AccessClaims = CLAIMS) -> str:

@@ -1047,9 +1047,18 @@ def test_the_enclave_reads_the_payouts_it_signs_and_adds_heads_and_nothing_else(
         as_role(database, "tallystick_enclave") as connection,
     ):
         connection.execute(sa.text("SELECT count(*) FROM payouts"))
-    assert readable_by(database, "tallystick_enclave") == {"enclave_payouts", "enclave_heads"}
+    assert readable_by(database, "tallystick_enclave") == {
+        "enclave_payouts",
+        "enclave_heads",
+        "key_resolutions",
+    }
     assert writable_by(database, "tallystick_enclave") == {"enclave_heads"}
-    assert "enclave_heads" not in writable_by(database, "tallystick_app")
+    assert not {"enclave_heads", "key_resolutions"} & writable_by(database, "tallystick_app")
+
+
+def test_custodians_add_resolutions_and_nothing_else(database: Database) -> None:
+    assert readable_by(database, "tallystick_custodian") == {"key_resolutions"}
+    assert writable_by(database, "tallystick_custodian") == {"key_resolutions"}
 
 
 def test_the_application_reads_more_than_the_enclave_so_the_question_is_a_real_one(
