@@ -164,7 +164,7 @@ class EnclaveClient:
         return self._ask({"purpose": "export", "manifest": to_base64(manifest)}, _SIGNATURE)
 
     def public_keys(self) -> Mapping[str, PublicKey]:
-        """The current public key of each purpose: bank, access_token, checkpoint, export."""
+        """The current public key of each purpose: bank, access_token, checkpoint, export, identity."""
         return self._ask({"purpose": "public_keys"}, _PUBLIC_KEYS).keys
 
     def ping(self) -> None:

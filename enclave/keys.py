@@ -30,6 +30,7 @@ class Purpose(StrEnum):
     ACCESS_TOKEN = "access_token"  # noqa: S105  # the name of a purpose, not a token
     CHECKPOINT = "checkpoint"
     EXPORT = "export"
+    IDENTITY = "identity"
 
 
 class Algorithm(StrEnum):
@@ -87,7 +88,7 @@ def algorithm_of(purpose: Purpose) -> Algorithm:
     match purpose:
         case Purpose.BANK:
             return Algorithm.RSA_SHA256
-        case Purpose.ACCESS_TOKEN:
+        case Purpose.ACCESS_TOKEN | Purpose.IDENTITY:
             return Algorithm.ES256
         case Purpose.CHECKPOINT | Purpose.EXPORT:
             return Algorithm.ED25519

@@ -26,11 +26,13 @@ class SoftwareKeys:
         access_token: ec.EllipticCurvePrivateKey,
         checkpoint: Ed25519PrivateKey,
         export: Ed25519PrivateKey,
+        identity: ec.EllipticCurvePrivateKey,
     ) -> None:
         self._bank = bank
         self._access_token = access_token
         self._checkpoint = checkpoint
         self._export = export
+        self._identity = identity
 
     @classmethod
     def generate(cls) -> Self:
@@ -40,6 +42,7 @@ class SoftwareKeys:
             access_token=ec.generate_private_key(ec.SECP256R1()),
             checkpoint=Ed25519PrivateKey.generate(),
             export=Ed25519PrivateKey.generate(),
+            identity=ec.generate_private_key(ec.SECP256R1()),
         )
 
     def sign(self, purpose: Purpose, message: bytes) -> bytes:
@@ -53,6 +56,8 @@ class SoftwareKeys:
                 return self._checkpoint.sign(message)
             case Purpose.EXPORT:
                 return self._export.sign(message)
+            case Purpose.IDENTITY:
+                return _raw(self._identity.sign(message, ec.ECDSA(hashes.SHA256())))
 
     def public_key_pem(self, purpose: Purpose) -> str:
         """The public half of the purpose's key, SubjectPublicKeyInfo in PEM."""
@@ -73,6 +78,8 @@ class SoftwareKeys:
                 return self._checkpoint
             case Purpose.EXPORT:
                 return self._export
+            case Purpose.IDENTITY:
+                return self._identity
 
     def close(self) -> None:
         """Nothing to let go of."""

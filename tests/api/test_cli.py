@@ -279,6 +279,7 @@ def test_export_and_keys_are_for_the_command_line_too(shop: Shop, tallystick: Ta
         "access_token",
         "checkpoint",
         "export",
+        "identity",
     }
     with shop.at.nothing_changes():
         failed(tallystick("export", "--programme", "pay-nowhere"), "pay-nowhere")

@@ -35,11 +35,12 @@ def test_one_key_a_purpose_is_made_and_listed(
         "bank.pem",
         "checkpoint.pem",
         "export.pem",
+        "identity.pem",
     ]
     for purpose in Purpose:
         assert f"{purpose}/v1" in done.stdout
         assert fingerprint(token.pem(purpose)) in done.stdout
-    assert done.stdout.endswith("keys made: 4\n")
+    assert done.stdout.endswith("keys made: 5\n")
 
 
 def test_openssl_reads_the_public_keys(token: SoftHsmToken) -> None:
@@ -53,6 +54,7 @@ def test_openssl_reads_the_public_keys(token: SoftHsmToken) -> None:
     assert "prime256v1" in told["access_token"]
     assert "ED25519" in told["checkpoint"]
     assert "ED25519" in told["export"]
+    assert "prime256v1" in told["identity"]
 
 
 def test_a_second_ceremony_makes_nothing_new(token: SoftHsmToken) -> None:
@@ -63,7 +65,7 @@ def test_a_second_ceremony_makes_nothing_new(token: SoftHsmToken) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("nothing new was made: every key was there\n")
     assert {purpose: token.pem(purpose) for purpose in Purpose} == before
-    assert inside(token, "print(len(list(session.get_objects())))") == "8\n"
+    assert inside(token, "print(len(list(session.get_objects())))") == "10\n"
 
 
 def test_private_keys_can_be_neither_read_nor_made_readable(token: SoftHsmToken) -> None:
@@ -154,7 +156,7 @@ def test_half_a_key_that_nobody_saw_is_cleared_away_and_made_anew(bare_token: So
     assert done.returncode == 0, done.stderr
     assert "made anew" in done.stdout
     assert done.stdout.endswith("keys made: 1\n")
-    assert inside(bare_token, "print(len(list(session.get_objects())))") == "8\n"
+    assert inside(bare_token, "print(len(list(session.get_objects())))") == "10\n"
 
 
 def test_a_key_whose_public_half_was_given_out_is_not_made_anew(bare_token: SoftHsmToken) -> None:
@@ -191,7 +193,7 @@ assert library.C_InitToken(ctypes.c_ulong(0), b"{SO_PIN}", {len(SO_PIN)}, b"{TOK
     done = bare_token.hold_ceremony()
 
     assert done.returncode == 0, done.stderr
-    assert done.stdout.endswith("keys made: 4\n")
+    assert done.stdout.endswith("keys made: 5\n")
 
 
 EXTRACTABLE_TWIN = """

@@ -137,6 +137,7 @@ def test_the_enclave_hands_out_the_ceremonys_public_keys(token: SoftHsmToken, tm
         "access_token/v1",
         "checkpoint/v1",
         "export/v1",
+        "identity/v1",
     }
 
 

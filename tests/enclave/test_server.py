@@ -281,8 +281,8 @@ def test_each_purpose_has_its_own_key(enclave: Enclave) -> None:
     with enclave.running() as client:
         keys = client.public_keys()
 
-    assert list(keys) == ["access_token", "bank", "checkpoint", "export"]
-    assert len({key.pem for key in keys.values()}) == 4
+    assert list(keys) == ["access_token", "bank", "checkpoint", "export", "identity"]
+    assert len({key.pem for key in keys.values()}) == 5
 
 
 def test_every_decision_is_in_the_log_and_nobodys_name_is(enclave: Enclave) -> None:
