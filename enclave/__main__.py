@@ -22,8 +22,10 @@ from enclave.backends.software import SoftwareKeys
 from enclave.ceremony import CeremonyLine, Deed, hold_ceremony
 from enclave.facts import FactsUnavailable, PayoutFacts
 from enclave.hardening import Account, HardeningRefused, HardeningStep, confine, find_account, harden, insist
+from enclave.inventory import own_package, read_code, read_libraries
 from enclave.keys import KeyBackend, KeyBackendFailure
 from enclave.log import LogBroken, LogUnavailable, SigningLog, audit, read_log
+from enclave.measurement import Configuration, Measurement, MeasurementFailed, measure
 from enclave.mirror import HeadsUnavailable, Mirror, contradiction
 from enclave.pin import Pin, PinUnreadable, read_pin
 from enclave.policy import PAYMENT_LIMIT_MINOR_MAX, Limits
@@ -53,6 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         KeyBackendFailure,
         LogBroken,
         LogUnavailable,
+        MeasurementFailed,
         PinUnreadable,
         SocketUnavailable,
     ) as error:
@@ -80,6 +83,7 @@ def _serve(arguments: argparse.Namespace) -> int:
             clock=_now,
             limits=limits,
             mirror=Mirror(log, heads, accepted=arguments.accept_head),
+            measurement=_measure(arguments, limits),
             allowed_uids=arguments.allow_uid,
         ) as server,
     ):
@@ -129,6 +133,23 @@ def _limits(arguments: argparse.Namespace) -> Limits:
     if arguments.production and (limits.per_hour_minor is None or limits.per_day_minor is None):
         raise ArgumentsRefused("production needs --per-hour-limit-minor and --per-day-limit-minor")
     return limits
+
+
+def _measure(arguments: argparse.Namespace, limits: Limits) -> Measurement:
+    """What this process is made of; before anything of it can be asked for a signature."""
+    software = arguments.key_backend == "software"
+    module = None if software else arguments.module
+    configuration = Configuration(
+        backend=arguments.key_backend,
+        module=None if module is None else str(module),
+        token_label=None if software else arguments.token_label,
+        name=arguments.name,
+        user=arguments.user,
+        production=arguments.production,
+        allowed_uids=None if arguments.allow_uid is None else tuple(arguments.allow_uid),
+        limits=limits,
+    )
+    return measure(read_code(own_package()), read_libraries(module), configuration)
 
 
 def _serve_until_stopped(server: Server, socket_path: Path) -> None:

@@ -25,11 +25,13 @@ class Memory:
         checkpoints: MutableMapping[str, Checkpoint] | None = None,
         spending: Spending | None = None,
         latest: datetime = _BEGINNING,
+        starts: int = 0,
     ) -> None:
         self._payouts = {} if payouts is None else payouts
         self._checkpoints = {} if checkpoints is None else checkpoints
         self._spending = Spending() if spending is None else spending
         self._latest = latest
+        self._starts = starts
 
     @classmethod
     def rebuilt(cls, records: Iterable[LogRecord]) -> Self:
@@ -43,6 +45,11 @@ class Memory:
     def latest(self) -> datetime:
         """The latest time of anything in the log: no clock should be behind it."""
         return self._latest
+
+    @property
+    def starts(self) -> int:
+        """How often an enclave was started on this log."""
+        return self._starts
 
     def signed_digest(self, payout_id: str) -> str | None:
         """The digest, in hex, of the body that was signed for a payout, if one was."""
@@ -63,6 +70,7 @@ class Memory:
             checkpoints=ChainMap({}, self._checkpoints),
             spending=Spending(self._spending),
             latest=self._latest,
+            starts=self._starts,
         )
 
     def join(self, entries: Iterable[LogEntry], *, at: datetime) -> None:
@@ -74,6 +82,7 @@ class Memory:
         """Note what an entry says was granted; refusals and failures leave nothing but their time here."""
         # A clock that was put back since does not make the past shorter.
         self._latest = at = max(at, self._latest)
+        self._starts += entry.kind is EntryKind.STARTED
         if entry.kind is not EntryKind.GRANTED:
             return
         match entry.purpose:

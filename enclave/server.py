@@ -19,6 +19,7 @@ from typing import Self
 from enclave.facts import PayoutFacts
 from enclave.keys import KeyBackend
 from enclave.log import SigningLog
+from enclave.measurement import Measurement
 from enclave.mirror import Mirror
 from enclave.policy import Limits
 from enclave.protocol import MESSAGE_BYTES_MAX, write_answer
@@ -56,6 +57,7 @@ class Server:
         clock: Clock,
         limits: Limits,
         mirror: Mirror | None,
+        measurement: Measurement | None = None,
         allowed_uids: Iterable[int] | None = None,
     ) -> None:
         """Make the socket and record the start; `allowed_uids` is the own user and root unless given.
@@ -68,7 +70,15 @@ class Server:
         """
         own = {os.geteuid(), _ROOT}
         self._allowed_uids = frozenset(own if allowed_uids is None else allowed_uids)
-        self._signer = Signer(keys=keys, facts=facts, log=log, clock=clock, limits=limits, mirror=mirror)
+        self._signer = Signer(
+            keys=keys,
+            facts=facts,
+            log=log,
+            clock=clock,
+            limits=limits,
+            mirror=mirror,
+            measurement=measurement,
+        )
         self._signer.record_start()
         self._socket_path = socket_path
         self._listener = _listen(socket_path, open_to_others=not self._allowed_uids <= own)

@@ -13,9 +13,11 @@ from datetime import UTC, datetime, timedelta
 from typing import TypeAlias, assert_never
 
 from enclave import canonical, notes, policy, tokens
+from enclave.attestation import Statement, attested_keys
 from enclave.facts import PayoutFacts, PayoutRecord
 from enclave.keys import KeyBackend, Purpose, current_key, fingerprint
 from enclave.log import EntryKind, LogEntry, LogFacts, LogUnavailable, SigningLog
+from enclave.measurement import Measurement, MeasurementFailed
 from enclave.memory import Memory
 from enclave.mirror import Mirror
 from enclave.notes import Checkpoint
@@ -24,6 +26,8 @@ from enclave.protocol import (
     EXPORT_PREFIX,
     AccessTokenRequest,
     Answer,
+    Attestation,
+    AttestationRequest,
     BankMessageRequest,
     BankQueryRequest,
     CheckpointRequest,
@@ -97,13 +101,16 @@ class Signer:
         clock: Clock,
         limits: Limits,
         mirror: Mirror | None,
+        measurement: Measurement | None = None,
     ) -> None:
+        """Without a measurement the enclave signs, but cannot say what it is: whoever pins it, refuses it."""
         self._keys = keys
         self._facts = facts
         self._log = log
         self._clock = clock
         self._limits = limits
         self._mirror = mirror
+        self._measurement = measurement
         self._memory = Memory.rebuilt(log.records())
         self._public_keys = {
             purpose: PublicKey(key_id=str(current_key(purpose)), pem=keys.public_key_pem(purpose))
@@ -118,7 +125,9 @@ class Signer:
         """
         facts: LogFacts = {key.key_id: fingerprint(key.pem) for key in self._public_keys.values()}
         entry = LogEntry(kind=EntryKind.STARTED, purpose="enclave", facts=facts)
-        self._log.append([entry], at=self._clock())
+        at = self._clock()
+        self._log.append([entry], at=at)
+        self._memory.join([entry], at=at)
 
     def keep_mirror(self) -> float | None:
         """Have the log's head kept if it is time to; says in how many seconds it will be, None: nothing is new."""
@@ -196,7 +205,9 @@ class Signer:
         behind = self._memory.latest - shared.now
         return refusal(RefusalCode.CLOCK_WENT_BACK) if behind > CLOCK_BEHIND_MAX else None
 
-    def _refuse(self, request: SigningRequest, shared: _Round) -> Refusal | None:
+    def _refuse(  # noqa: PLR0911  # one answer a purpose
+        self, request: SigningRequest, shared: _Round
+    ) -> Refusal | None:
         match request:
             case PayoutRequest():
                 return self._refuse_payout(request, shared)
@@ -210,6 +221,8 @@ class Signer:
                 return policy.refuse_checkpoint(request, last=shared.memory.last_checkpoint(request.origin))
             case ExportRequest():
                 return policy.refuse_export(request)
+            case AttestationRequest():
+                return refusal(RefusalCode.NOT_MEASURED) if self._measurement is None else None
             case _:
                 assert_never(request)
 
@@ -232,7 +245,9 @@ class Signer:
 
     def _carry_out(self, case: _Case) -> Answer | Refusal:
         match case.outcome:
-            case Refusal() | Signature() | IssuedToken() | SignedCheckpoint() | PublicKeys() | Pong():
+            case Refusal() | PublicKeys() | Pong():
+                return case.outcome
+            case Signature() | IssuedToken() | SignedCheckpoint() | Attestation():
                 return case.outcome
             case _:
                 return self._sign_or_record_failure(case.outcome)
@@ -261,6 +276,8 @@ class Signer:
                 return self._issue_token(request)
             case CheckpointRequest():
                 return self._sign_checkpoint(request)
+            case AttestationRequest():
+                return self._attest(request)
             case _:
                 assert_never(request)
 
@@ -285,6 +302,24 @@ class Signer:
         signature = self._keys.sign(Purpose.CHECKPOINT, checkpoint.text().encode())
         note = notes.sign_off(checkpoint, signature=signature, public_key_pem=key.pem)
         return SignedCheckpoint(note=note, key_id=key.key_id)
+
+    def _attest(self, request: AttestationRequest) -> Attestation:
+        if self._measurement is None:
+            raise MeasurementFailed("nothing was measured")
+        statement = Statement(
+            nonce=request.nonce,
+            measurement=self._measurement,
+            keys=attested_keys(self._public_keys),
+            boot=self._memory.starts,
+            # This very request is in it already.
+            log=self._log.head,
+            at=self._clock(),
+        )
+        return Attestation(
+            statement=statement.text(),
+            signature=self._keys.sign(Purpose.IDENTITY, statement.signed_bytes()),
+            identity_pem=self._public_keys[Purpose.IDENTITY].pem,
+        )
 
 
 def _signed_before(record: PayoutRecord | None, shared: _Round) -> Before:
@@ -328,6 +363,8 @@ def _key_purpose(request: SigningRequest) -> Purpose:
             return Purpose.CHECKPOINT
         case ExportRequest():
             return Purpose.EXPORT
+        case AttestationRequest():
+            return Purpose.IDENTITY
         case _:
             assert_never(request)
 
@@ -345,7 +382,7 @@ def _signed_bytes(request: PayoutRequest | BankQueryRequest | BankMessageRequest
             assert_never(request)
 
 
-def _subject(request: SigningRequest, shared: _Round) -> LogFacts:
+def _subject(request: SigningRequest, shared: _Round) -> LogFacts:  # noqa: PLR0911  # one answer a purpose
     """What the log says a request was about: ids, amounts and digests, nothing that names a person."""
     match request:
         case PayoutRequest():
@@ -360,6 +397,8 @@ def _subject(request: SigningRequest, shared: _Round) -> LogFacts:
             return {"origin": request.origin, "size": request.size, "root": request.root.hex()}
         case ExportRequest():
             return {"digest": _digest(_signed_bytes(request))}
+        case AttestationRequest():
+            return {"nonce": request.nonce.hex()}
         case _:
             assert_never(request)
 

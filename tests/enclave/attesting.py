@@ -1,0 +1,102 @@
+"""An attestation that passes, to be spoilt by tests, and an enclave in this process that gives some."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from enclave.attestation import AttestedKey, Statement, attested_keys, pins_of
+from enclave.backends.software import SoftwareKeys
+from enclave.client import EnclaveClient
+from enclave.keys import Purpose, current_key
+from enclave.log import LogHead, SigningLog
+from enclave.measurement import Measurement
+from enclave.pinned_hashes import Pins
+from enclave.policy import Limits
+from enclave.protocol import Attestation, PublicKey
+from enclave.server import Server
+from tests.enclave.payouts import MemoryFacts
+
+NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
+NONCE = bytes(range(32))
+KEYS = SoftwareKeys.generate()
+OTHER_KEYS = SoftwareKeys.generate()
+MEASUREMENT = Measurement(
+    code_sha256="c0" * 32,
+    libraries_sha256="1b" * 32,
+    configuration_sha256="cf" * 32,
+    policy_sha256="b0" * 32,
+)
+
+
+def keys_of(keys: SoftwareKeys) -> tuple[AttestedKey, ...]:
+    listed = {
+        purpose: PublicKey(key_id=str(current_key(purpose)), pem=keys.public_key_pem(purpose))
+        for purpose in Purpose
+    }
+    return attested_keys(listed)
+
+
+STATEMENT = Statement(
+    nonce=NONCE,
+    measurement=MEASUREMENT,
+    keys=keys_of(KEYS),
+    boot=3,
+    log=LogHead(count=17, hash="ab" * 32),
+    at=NOW,
+)
+
+
+def signed(text: bytes, *, prefix: bytes, keys: SoftwareKeys = KEYS) -> Attestation:
+    """The text, signed as it is, whatever it says."""
+    return Attestation(
+        statement=text,
+        signature=keys.sign(Purpose.IDENTITY, prefix + text),
+        identity_pem=keys.public_key_pem(Purpose.IDENTITY),
+    )
+
+
+def attestation_of(statement: Statement = STATEMENT, *, keys: SoftwareKeys = KEYS) -> Attestation:
+    return signed(statement.text(), prefix=statement.signed_bytes().removesuffix(statement.text()), keys=keys)
+
+
+PINS = pins_of(attestation_of(), STATEMENT)
+
+
+def pins(**changes: str) -> Pins:
+    return replace(PINS, **changes)
+
+
+@contextmanager
+def attesting_enclave(
+    directory: Path, *, keys: SoftwareKeys = KEYS, measurement: Measurement | None = MEASUREMENT
+) -> Iterator[Path]:
+    """An enclave that answers on the socket in a directory; its log stays there."""
+    socket_path = directory / "enclave.sock"
+    with (
+        SigningLog.open(directory / "signing.log", now=NOW) as log,
+        Server(
+            socket_path=socket_path,
+            keys=keys,
+            facts=MemoryFacts({}),
+            log=log,
+            clock=lambda: NOW,
+            limits=Limits(),
+            mirror=None,
+            measurement=measurement,
+        ) as server,
+    ):
+        thread = threading.Thread(target=server.serve)
+        thread.start()
+        try:
+            yield socket_path
+        finally:
+            server.stop()
+            thread.join(timeout=10)
+            assert not thread.is_alive()
+
+
+def pinned_client(socket_path: Path, pins: Pins | None = PINS) -> EnclaveClient:
+    return EnclaveClient(socket_path, pins=pins, timeout_s=10, clock=lambda: NOW)
