@@ -39,6 +39,7 @@ from enclave.protocol import (
 
 TIMEOUT_S = 10.0
 SOCKET_BUFFER_BYTES = 256 * 1024
+HOW_TO_LOOK = "To look at it: tallystick keys attest"
 
 AnswerT = TypeVar("AnswerT")
 Clock: TypeAlias = Callable[[], datetime]
@@ -76,6 +77,9 @@ class EnclaveUnavailable(EnclaveError):
 
 class EnclaveUntrusted(EnclaveError):
     """Whoever answers is not, or does not show that he is, the enclave that was pinned; he was asked nothing else."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the enclave is not trusted: {reason}. {HOW_TO_LOOK}")
 
 
 class _Disconnected(Exception):
@@ -265,7 +269,7 @@ class EnclaveClient:
             raise EnclaveUntrusted(str(error)) from error
         except EnclaveRefused as refused:
             # Not passed on: a caller would take it for the answer to what he asked himself.
-            raise EnclaveUntrusted(f"the enclave does not say what it is ({refused.code})") from refused
+            raise EnclaveUntrusted(f"it does not say what it is ({refused.code})") from refused
 
     def _disconnect(self) -> None:
         if self._connection is not None:
