@@ -37,12 +37,16 @@ from api.operator import make_operator
 from api.parts import Parts, build_parts
 from api.settings import SettingsInvalid, read_database_urls, read_settings
 from api.stack import Stack, StackFailed, stop_leftovers
+from api.trust import attest as attest_enclave
+from api.trust import trusted_parts
 from api.worker import run_worker
 from enclave.client import EnclaveError
 from enclave.softhsm import SoftHsmMissing
 from ledger.core.errors import TallystickError
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+keys_app = typer.Typer(invoke_without_command=True)
+app.add_typer(keys_app, name="keys")
 HOME = Path(".tallystick")
 EXIT_ERROR = 2
 PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
@@ -139,7 +143,7 @@ def api(port: Port = 8642, host: str = "127.0.0.1") -> None:
     _log_to_stderr()
     calm_collector()
     uvicorn.run(
-        build_app(build_parts(read_settings())), host=host, port=port, access_log=False, log_level="info"
+        build_app(trusted_parts(read_settings())), host=host, port=port, access_log=False, log_level="info"
     )
 
 
@@ -148,7 +152,7 @@ def work() -> None:
     """Keeps promises: sends payouts, follows the unknown, reads notices, fetches statements, seals, exports."""
     _log_to_stderr()
     calm_collector()
-    run_worker(build_parts(read_settings()))
+    run_worker(trusted_parts(read_settings()))
 
 
 @app.command()
@@ -193,12 +197,28 @@ def export(programme: ProgrammeName) -> None:
         print(export_books(parts, programme))
 
 
-@app.command()
-def keys() -> None:
+@keys_app.callback()
+def keys(context: typer.Context) -> None:
     """Prints the enclave's public keys: purpose, key id, and the SHA-256 of the key (SPKI)."""
+    if context.invoked_subcommand is not None:
+        return
     with _parts() as parts:
         for line in public_key_lines(parts):
             print(line)
+
+
+@keys_app.command()
+def attest(
+    write_pins: Annotated[
+        Path | None, typer.Option(help="pin what it says: trust this enclave, and no other, from now on")
+    ] = None,
+) -> None:
+    """Asks the enclave what it is, and compares that with what is pinned; exit code 1 if it differs."""
+    lines, as_pinned = attest_enclave(read_settings(), write_pins)
+    for line in lines:
+        print(line)
+    if not as_pinned:
+        sys.exit(1)
 
 
 @app.command(context_settings=PASSED_ON)

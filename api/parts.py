@@ -16,6 +16,7 @@ from api.transactions import Clock, SystemClock, TestClock, Transactions, snapsh
 from compliance.gate import Gate
 from compliance.policy import Policies, load_policies
 from enclave.client import EnclaveClient
+from enclave.pinned_hashes import Pins, PinsUnreadable, read_pins
 from ledger.store.tx import Tx
 from partners.contract import Adapter
 from partners.host.bank import BankHost, Connection
@@ -58,7 +59,7 @@ def build_parts(settings: Settings, *, pool_size: int = 8, wall_clock: WallClock
     pool = engine(settings.database_url, pool_size=pool_size)
     clock: Clock = TestClock() if settings.clock == "test" else SystemClock()
     opened = transactions(pool, clock)
-    enclave = EnclaveClient(settings.enclave_socket)
+    enclave = EnclaveClient(settings.enclave_socket, pins=read_enclave_pins(settings))
     transport = BankTransport()
     policies = load_policies(Path(compliance.__file__).parent / "policy.toml")
     banks = {
@@ -77,6 +78,16 @@ def build_parts(settings: Settings, *, pool_size: int = 8, wall_clock: WallClock
         banks=banks,
         wall_clock=wall_clock,
     )
+
+
+def read_enclave_pins(settings: Settings) -> Pins | None:
+    """The hashes by which the enclave is known, or None if any will do. Raises: SettingsInvalid."""
+    if settings.enclave_pins_file is None:
+        return None
+    try:
+        return read_pins(settings.enclave_pins_file)
+    except PinsUnreadable as error:
+        raise SettingsInvalid(f"TALLYSTICK_ENCLAVE_PINS_FILE cannot be read: {error}") from error
 
 
 def _host(

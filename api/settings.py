@@ -36,6 +36,7 @@ class Settings:
 
     database_url       TALLYSTICK_DATABASE_URL        as the application role
     enclave_socket     TALLYSTICK_ENCLAVE_SOCKET      where the enclave listens
+    enclave_pins_file  TALLYSTICK_ENCLAVE_PINS_FILE   JSON: its hashes; only a test clock does without
     public_url         TALLYSTICK_PUBLIC_URL          what callers see; the issuer and audience of access tokens
     banks_file         TALLYSTICK_BANKS_FILE          JSON: name -> `BankSettings`
     exports_directory  TALLYSTICK_EXPORTS_DIRECTORY   where audit packages are written
@@ -46,6 +47,7 @@ class Settings:
 
     database_url: str
     enclave_socket: Path
+    enclave_pins_file: Path | None
     public_url: str
     banks_file: Path
     exports_directory: Path
@@ -71,6 +73,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
     return Settings(
         database_url=_needed(given, "TALLYSTICK_DATABASE_URL"),
         enclave_socket=Path(_needed(given, "TALLYSTICK_ENCLAVE_SOCKET")),
+        enclave_pins_file=_pins_file(given, clock),
         public_url=_needed(given, "TALLYSTICK_PUBLIC_URL").rstrip("/"),
         banks_file=Path(_needed(given, "TALLYSTICK_BANKS_FILE")),
         exports_directory=Path(_needed(given, "TALLYSTICK_EXPORTS_DIRECTORY")),
@@ -126,6 +129,13 @@ def read_banks(path: Path) -> tuple[BankSettings, ...]:
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise SettingsInvalid(f"TALLYSTICK_BANKS_FILE ({path}) cannot be read: {error!r}") from error
+
+
+def _pins_file(given: Mapping[str, str], clock: str) -> Path | None:
+    """Where the clock can be moved, nobody's money moves: there, and there only, any enclave will do."""
+    if clock == "test" and not given.get("TALLYSTICK_ENCLAVE_PINS_FILE"):
+        return None
+    return Path(_needed(given, "TALLYSTICK_ENCLAVE_PINS_FILE"))
 
 
 def _needed(given: Mapping[str, str], name: str) -> str:

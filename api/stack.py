@@ -26,6 +26,7 @@ from api.embedded import EmbeddedPostgres, free_port
 from api.operator import make_operator
 from api.parts import build_parts
 from api.settings import FILE, DatabaseUrls, read_settings
+from api.trust import pin_enclave
 from enclave.softhsm import CONFIGURATION_VARIABLE, find_module, write_configuration
 
 READY_WITHIN_S = 60.0
@@ -123,6 +124,7 @@ class Stack:
         return {
             "TALLYSTICK_DATABASE_URL": self._urls.app,
             "TALLYSTICK_ENCLAVE_SOCKET": "enclave.sock",  # relative to `home`: socket paths are short
+            "TALLYSTICK_ENCLAVE_PINS_FILE": str(self.home / "enclave-pins.json"),
             "TALLYSTICK_PUBLIC_URL": self.api_url,
             "TALLYSTICK_BANKS_FILE": str(self.home / "banks.json"),
             "TALLYSTICK_EXPORTS_DIRECTORY": str(self.home / "exports"),
@@ -184,6 +186,8 @@ class Stack:
             ]  # fmt: skip
             self._spawn("enclave", command, softhsm, [pin.fileno()])
             self._await_line("enclave", "enclave ready")
+        # We have just started it ourselves, from this source; in production somebody looks first.
+        pin_enclave(Path(os.path.relpath(self.home / "enclave.sock")), self.home / "enclave-pins.json")
 
     def _start_bank(self) -> None:
         self.say("sandbox bank")

@@ -14,6 +14,7 @@ from procrastinate import App, PsycopgConnector, RetryStrategy
 
 from api.jobs import Jobs
 from api.parts import Parts
+from enclave.client import EnclaveUntrusted
 
 RETRY = RetryStrategy(max_attempts=100, linear_wait=1)
 CONCURRENCY = 4
@@ -90,14 +91,18 @@ def _logged(job: Callable[..., None]) -> Callable[..., None]:
         try:
             job(**arguments)
         except Exception as error:
-            _log.warning(
-                "job.failed name=%s ids=%s error=%s", job.__name__, _ids(arguments), type(error).__name__
-            )
+            _log.warning("job.failed name=%s ids=%s error=%s", job.__name__, _ids(arguments), _named(error))
             raise
         took_ms = int((time.monotonic() - begun) * 1000)
         _log.info("job.done name=%s ids=%s took_ms=%d", job.__name__, _ids(arguments), took_ms)
 
     return run
+
+
+def _named(error: Exception) -> str:
+    """What an error may say in the log: its name; of an enclave that is not ours also what differs, which is hashes."""
+    name = type(error).__name__
+    return f"{name}: {error}" if isinstance(error, EnclaveUntrusted) else name
 
 
 def _ids(arguments: dict[str, Any]) -> str:
@@ -130,7 +135,7 @@ async def _repeat(job: Callable[[], None]) -> None:
     try:
         await asyncio.to_thread(job)
     except Exception as error:  # noqa: BLE001 - the worker's edge: it is done again when it is next due
-        _log.warning("job.failed name=%s error=%s", job.__name__, type(error).__name__)
+        _log.warning("job.failed name=%s error=%s", job.__name__, _named(error))
 
 
 async def _hand_on(queue: App, stall_s: int) -> None:

@@ -23,15 +23,17 @@ from enclave.custody import ArgumentsRefused
 from enclave.drafts import DraftedResolutions, DraftInvalid
 from enclave.facts import FactsUnavailable, PayoutFacts
 from enclave.hardening import Account, HardeningRefused, HardeningStep, confine, find_account, harden, insist
+from enclave.inventory import own_package, read_code, read_libraries
 from enclave.keyring import Custodians, Keyring, SelfMade, Sweep
 from enclave.keys import KeyBackendFailure
 from enclave.log import LogBroken, LogUnavailable, SigningLog, audit, read_log
+from enclave.measurement import Configuration, Measurement, MeasurementFailed, measure
 from enclave.mirror import HeadsUnavailable, Mirror, contradiction
 from enclave.pin import PinUnreadable
 from enclave.policy import PAYMENT_LIMIT_MINOR_MAX, Limits
 from enclave.refusals import refusal
 from enclave.resolutions import ResolutionInvalid, ResolutionsUnavailable
-from enclave.roster import RosterInvalid
+from enclave.roster import Roster, RosterInvalid
 from enclave.server import Server, SocketUnavailable
 from enclave.store import DatabaseFacts, DatabaseHeads, DatabaseResolutions
 
@@ -55,6 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         KeyBackendFailure,
         LogBroken,
         LogUnavailable,
+        MeasurementFailed,
         PinUnreadable,
         ResolutionInvalid,
         ResolutionsUnavailable,
@@ -72,10 +75,11 @@ def _serve(arguments: argparse.Namespace) -> int:
     if arguments.production:
         insist(steps)
     database_url = _database_url(arguments)
+    roster = _roster(arguments)
     with (
         SigningLog.open(arguments.log, now=_now()) as log,
         DatabaseResolutions(database_url) as resolutions,
-        closing(_keyring(arguments, resolutions)) as keyring,
+        closing(_keyring(arguments, roster, resolutions)) as keyring,
         DatabaseFacts(database_url) as facts,
         DatabaseHeads(database_url, name=arguments.name) as heads,
         Server(
@@ -86,6 +90,7 @@ def _serve(arguments: argparse.Namespace) -> int:
             clock=_now,
             limits=limits,
             mirror=Mirror(log, heads, accepted=arguments.accept_head),
+            measurement=_measure(arguments, limits, roster),
             allowed_uids=arguments.allow_uid,
         ) as server,
     ):
@@ -148,6 +153,24 @@ def _limits(arguments: argparse.Namespace) -> Limits:
     return limits
 
 
+def _measure(arguments: argparse.Namespace, limits: Limits, roster: Roster | None) -> Measurement:
+    """What this process is made of; before anything of it can be asked for a signature."""
+    software = arguments.key_backend == "software"
+    module = None if software else arguments.module
+    configuration = Configuration(
+        backend=arguments.key_backend,
+        module=None if module is None else str(module),
+        token_label=None if software else arguments.token_label,
+        name=arguments.name,
+        user=arguments.user,
+        production=arguments.production,
+        allowed_uids=None if arguments.allow_uid is None else tuple(arguments.allow_uid),
+        custodians=None if roster is None else roster.sha256,
+        limits=limits,
+    )
+    return measure(read_code(own_package()), read_libraries(module), configuration)
+
+
 def _serve_until_stopped(server: Server, socket_path: Path) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: server.stop())
@@ -179,15 +202,23 @@ def _audit_mirror(arguments: argparse.Namespace) -> int:
     return EXIT_DONE
 
 
-def _keyring(arguments: argparse.Namespace, resolutions: DatabaseResolutions) -> Keyring:
+def _roster(arguments: argparse.Namespace) -> Roster | None:
     if arguments.key_backend == "software":
-        keys = SoftwareKeys.generate()
-        return Keyring(keys, SelfMade(keys.identities()))
+        return None
     if arguments.custodians is None:
         raise ArgumentsRefused("a PKCS#11 token needs --custodians: they say which of its keys may be used")
     roster = custody.roster(arguments.custodians)
     if arguments.production and roster.threshold < CUSTODIANS_MIN:
         raise ArgumentsRefused(f"production needs a roster whose threshold is {CUSTODIANS_MIN} at least")
+    return roster
+
+
+def _keyring(
+    arguments: argparse.Namespace, roster: Roster | None, resolutions: DatabaseResolutions
+) -> Keyring:
+    if roster is None:
+        keys = SoftwareKeys.generate()
+        return Keyring(keys, SelfMade(keys.identities()))
     drafted = None if arguments.resolutions is None else DraftedResolutions(arguments.resolutions)
     return Keyring(custody.log_in_to(arguments), Custodians(drafted or resolutions, roster))
 

@@ -3,24 +3,31 @@
 One connection, one request at a time, a lock around both; a connection that broke since the last request is
 replaced once. A request may be repeated safely: the enclave signs the same thing again, and nothing else.
 After a time-out the connection is thrown away, so that a late answer cannot be taken for the next one's.
+A client that was given pins asks whoever answers a new connection what he is, under a nonce of its own, and says
+nothing else to him until his attestation has passed: the kernel names the user at the other end, not the program.
 Knows no keys, and must not import a key back end.
 """
 
 import os
+import secrets
 import socket
 import threading
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self, TypeAlias, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 from enclave import canonical
+from enclave.attestation import AttestationRefused, verify_attestation
 from enclave.canonical import JsonUnreadable, JsonValue
+from enclave.pinned_hashes import Pins
 from enclave.protocol import (
     MESSAGE_BYTES_MAX,
+    NONCE_BYTES,
+    Attestation,
     IssuedToken,
     KeysLoaded,
     KeyVersions,
@@ -34,12 +41,15 @@ from enclave.protocol import (
 
 TIMEOUT_S = 10.0
 SOCKET_BUFFER_BYTES = 256 * 1024
+HOW_TO_LOOK = "To look at it: tallystick keys attest"
 
 AnswerT = TypeVar("AnswerT")
+Clock: TypeAlias = Callable[[], datetime]
 
 _SIGNATURE: TypeAdapter[Signature] = TypeAdapter(Signature)
 _ISSUED_TOKEN: TypeAdapter[IssuedToken] = TypeAdapter(IssuedToken)
 _SIGNED_CHECKPOINT: TypeAdapter[SignedCheckpoint] = TypeAdapter(SignedCheckpoint)
+_ATTESTATION: TypeAdapter[Attestation] = TypeAdapter(Attestation)
 _PUBLIC_KEYS: TypeAdapter[PublicKeys] = TypeAdapter(PublicKeys)
 _KEY_VERSIONS: TypeAdapter[KeyVersions] = TypeAdapter(KeyVersions)
 _KEYS_LOADED: TypeAdapter[KeysLoaded] = TypeAdapter(KeysLoaded)
@@ -51,7 +61,8 @@ class EnclaveError(Exception):
 
     EnclaveError
     ├── EnclaveRefused      the enclave said no, and why
-    └── EnclaveUnavailable  nobody said anything that can be relied on
+    ├── EnclaveUnavailable  nobody said anything that can be relied on
+    └── EnclaveUntrusted    whoever answers is not the enclave that was pinned
     """
 
 
@@ -68,15 +79,32 @@ class EnclaveUnavailable(EnclaveError):
     """No enclave, no answer in time, or an answer that cannot be read."""
 
 
+class EnclaveUntrusted(EnclaveError):
+    """Whoever answers is not, or does not show that he is, the enclave that was pinned; he was asked nothing else."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the enclave is not trusted: {reason}. {HOW_TO_LOOK}")
+
+
 class _Disconnected(Exception):
     """The connection ended before the answer came."""
 
 
 class EnclaveClient:
-    """Asks one enclave. Safe to share among threads; every method may raise either `EnclaveError`."""
+    """Asks one enclave. Safe to share among threads; every method may raise any `EnclaveError`."""
 
-    def __init__(self, socket_path: Path, *, timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(
+        self,
+        socket_path: Path,
+        *,
+        pins: Pins | None = None,
+        timeout_s: float = TIMEOUT_S,
+        clock: Clock = lambda: datetime.now(UTC),
+    ) -> None:
+        """Without pins, whoever answers on the socket is taken for the enclave."""
         self._socket_path = socket_path
+        self._pins = pins
+        self._clock = clock
         self._timeout_s = timeout_s
         self._lock = threading.Lock()
         self._connection: socket.socket | None = None
@@ -167,6 +195,10 @@ class EnclaveClient:
         """Sign the manifest of an audit export; the signature covers `EXPORT_PREFIX` and the manifest."""
         return self._ask({"purpose": "export", "manifest": to_base64(manifest)}, _SIGNATURE)
 
+    def attest(self, nonce: bytes) -> Attestation:
+        """What the enclave says of itself, for this nonce of 32 bytes. `enclave.attestation` reads and verifies it."""
+        return self._ask(_attestation_request(nonce), _ATTESTATION)
+
     def public_keys(self) -> Mapping[str, PublicKey]:
         """The public key that each purpose signs with now: payout, bank, access_token, checkpoint, report, …."""
         return self._ask({"purpose": "public_keys"}, _PUBLIC_KEYS).keys
@@ -239,16 +271,33 @@ class EnclaveClient:
             connection.settimeout(self._timeout_s)
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER_BYTES)
             connection.connect(str(self._socket_path))
-        except OSError:
+            if self._pins is not None:
+                self._insist_on_pins(connection, self._pins)
+        except BaseException:
             connection.close()
             raise
         self._connection, self._owner_pid = connection, os.getpid()
         return connection
 
+    def _insist_on_pins(self, connection: socket.socket, pins: Pins) -> None:
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        answer = self._exchange_over(connection, canonical.encode(_attestation_request(nonce)))
+        try:
+            verify_attestation(_read_answer(answer, _ATTESTATION), pins=pins, nonce=nonce, now=self._clock())
+        except AttestationRefused as error:
+            raise EnclaveUntrusted(str(error)) from error
+        except EnclaveRefused as refused:
+            # Not passed on: a caller would take it for the answer to what he asked himself.
+            raise EnclaveUntrusted(f"it does not say what it is ({refused.code})") from refused
+
     def _disconnect(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+def _attestation_request(nonce: bytes) -> dict[str, JsonValue]:
+    return {"purpose": "attestation", "nonce": to_base64(nonce)}
 
 
 def _read_answer(data: bytes, kind: TypeAdapter[AnswerT]) -> AnswerT:

@@ -6,6 +6,7 @@ has come and is not over. Loading again takes in what was resolved meanwhile, wh
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Protocol
@@ -134,6 +135,14 @@ class Keyring:
             if record.signs(now):
                 return record.address
         raise NoKey(str(purpose))
+
+    def all_current(self, now: datetime) -> Mapping[str, KeyIdentity]:
+        """The key that each purpose uses now, by purpose, as far as there is one."""
+        found = {}
+        for purpose in Purpose:
+            with suppress(NoKey):
+                found[str(purpose)] = self._opened[self.current(purpose, now)]
+        return found
 
     def believed(self, now: datetime) -> Sequence[KeyIdentity]:
         """Every key whose work counts now or will, in the order of versions."""

@@ -1,8 +1,9 @@
 """When the keyring is loaded: at the start, when somebody says that there is something new, and again after a while
 when it could not be.
 
-Every loading is in the log, with the resolution that was in force. So a register that ends earlier than the log has
-seen it, or otherwise, was put back, and is not taken. Knows no sockets and signs nothing.
+Every loading is in the log, with the resolution that was in force and the keys that sign from now on. So a register
+that ends earlier than the log has seen it, or otherwise, was put back, and is not taken. Knows no sockets and signs
+nothing.
 """
 
 import time
@@ -73,6 +74,7 @@ class Loading:
             "unregistered": len(sweep.unregistered),
             "unusable": len(sweep.unusable),
             "left_out": len(sweep.left_out),
+            **{str(key.address): key.sha256 for key in self._keyring.all_current(now).values()},
         }
         entry = LogEntry(kind=EntryKind.KEYS_LOADED, purpose="keys", facts=facts)
         self._log.append([entry], at=now)

@@ -27,12 +27,14 @@ class Memory:
         spending: Spending | None = None,
         latest: datetime = _BEGINNING,
         resolved: Head = EMPTY.head,
+        starts: int = 0,
     ) -> None:
         self._payouts = {} if payouts is None else payouts
         self._checkpoints = {} if checkpoints is None else checkpoints
         self._spending = Spending() if spending is None else spending
         self._latest = latest
         self._resolved = resolved
+        self._starts = starts
 
     @classmethod
     def rebuilt(cls, records: Iterable[LogRecord]) -> Self:
@@ -51,6 +53,11 @@ class Memory:
     def resolved(self) -> Head:
         """The last of the custodians' resolutions that was seen in force."""
         return self._resolved
+
+    @property
+    def starts(self) -> int:
+        """How often an enclave was started on this log."""
+        return self._starts
 
     def signed_digest(self, payout_id: str) -> str | None:
         """The digest, in hex, of the body that was signed for a payout, if one was."""
@@ -72,6 +79,7 @@ class Memory:
             spending=Spending(self._spending),
             latest=self._latest,
             resolved=self._resolved,
+            starts=self._starts,
         )
 
     def join(self, entries: Iterable[LogEntry], *, at: datetime) -> None:
@@ -85,6 +93,7 @@ class Memory:
         self._latest = at = max(at, self._latest)
         if entry.kind is EntryKind.KEYS_LOADED:
             self._resolved = Head(int(entry.facts["number"] or 0), str(entry.facts["sha256"]))
+        self._starts += entry.kind is EntryKind.STARTED
         if entry.kind is not EntryKind.GRANTED:
             return
         match entry.purpose:

@@ -32,6 +32,7 @@ BODY_BYTES_MAX = 16 * 1024
 SIZE_MAX = 2**63 - 1
 # Stands before a manifest when it is signed: the signature cannot be taken for one over anything else.
 EXPORT_PREFIX = b"tallystick-export-v1\n"
+NONCE_BYTES = 32
 FIELDS_NAMED_MAX = 5
 FIELD_NAME_CHARS_MAX = 60
 VERSIONS_MAX = 64
@@ -162,6 +163,13 @@ class ExportRequest(Message):
     manifest: Annotated[Base64Bytes, Field(min_length=2, max_length=MANIFEST_BYTES_MAX)]
 
 
+class AttestationRequest(Message):
+    """Ask the enclave what it is; the nonce makes the answer one to this question."""
+
+    purpose: Literal["attestation"]
+    nonce: Annotated[Base64Bytes, Field(min_length=NONCE_BYTES, max_length=NONCE_BYTES)]
+
+
 class PublicKeysRequest(Message):
     """Ask for the public keys."""
 
@@ -195,6 +203,7 @@ SigningRequest: TypeAlias = (
     | AccessTokenRequest
     | CheckpointRequest
     | ExportRequest
+    | AttestationRequest
 )
 Request: TypeAlias = SigningRequest | PublicKeysRequest | KeyVersionsRequest | LoadKeysRequest | PingRequest
 _REQUEST: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="purpose")])
@@ -264,6 +273,15 @@ class SignedCheckpoint:
 
 
 @dataclass(frozen=True, slots=True, config=ConfigDict(strict=True, extra="forbid"))
+class Attestation:
+    """What the enclave says of itself, signed; `enclave.attestation` reads it. The key comes along in PEM."""
+
+    statement: Base64Bytes
+    signature: Base64Bytes
+    identity_pem: str
+
+
+@dataclass(frozen=True, slots=True, config=ConfigDict(strict=True, extra="forbid"))
 class PublicKey:
     """A public key, SubjectPublicKeyInfo in PEM, under its id."""
 
@@ -302,7 +320,9 @@ class Pong:
     """Someone is there."""
 
 
-Answer: TypeAlias = Signature | IssuedToken | SignedCheckpoint | PublicKeys | KeyVersions | KeysLoaded | Pong
+Answer: TypeAlias = (
+    Signature | IssuedToken | SignedCheckpoint | Attestation | PublicKeys | KeyVersions | KeysLoaded | Pong
+)
 _ANSWER: TypeAdapter[Answer] = TypeAdapter(Answer)
 
 

@@ -63,6 +63,9 @@ class RefusalCode(StrEnum):
     MANIFEST_UNREADABLE = "manifest_unreadable"
     MANIFEST_FORMAT_REFUSED = "manifest_format_refused"
 
+    # Attestations.
+    NOT_MEASURED = "not_measured"
+
     # The enclave's own state: these may be asked again.
     MIRROR_UNAVAILABLE = "mirror_unavailable"
     LOG_PUT_BACK = "log_put_back"
@@ -111,6 +114,7 @@ _DETAILS: dict[RefusalCode, str] = {
     RefusalCode.CHECKPOINT_FORKS: "another root was signed for this size before",
     RefusalCode.MANIFEST_UNREADABLE: "the manifest is not a JSON object, or is too large",
     RefusalCode.MANIFEST_FORMAT_REFUSED: "the manifest is not a tallystick-export with files",
+    RefusalCode.NOT_MEASURED: "the enclave was not measured when it started",
     RefusalCode.MIRROR_UNAVAILABLE: "the enclave's log could not be held against the database",
     RefusalCode.LOG_PUT_BACK: "the database knows a head of the enclave's log that the log does not have",
     RefusalCode.DATABASE_PUT_BACK: "the enclave's log knows a head that the database has lost",

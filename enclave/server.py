@@ -19,6 +19,7 @@ from typing import Self
 from enclave.facts import PayoutFacts
 from enclave.keyring import Keyring, Sweep
 from enclave.log import SigningLog
+from enclave.measurement import Measurement
 from enclave.mirror import Mirror
 from enclave.policy import Limits
 from enclave.protocol import MESSAGE_BYTES_MAX, write_answer
@@ -56,6 +57,7 @@ class Server:
         clock: Clock,
         limits: Limits,
         mirror: Mirror | None,
+        measurement: Measurement | None = None,
         allowed_uids: Iterable[int] | None = None,
     ) -> None:
         """Make the socket and record the start; `allowed_uids` is the own user and root unless given.
@@ -69,7 +71,13 @@ class Server:
         own = {os.geteuid(), _ROOT}
         self._allowed_uids = frozenset(own if allowed_uids is None else allowed_uids)
         self._signer = Signer(
-            keyring=keyring, facts=facts, log=log, clock=clock, limits=limits, mirror=mirror
+            keyring=keyring,
+            facts=facts,
+            log=log,
+            clock=clock,
+            limits=limits,
+            mirror=mirror,
+            measurement=measurement,
         )
         self.sweep: Sweep = self._signer.record_start()
         self._socket_path = socket_path

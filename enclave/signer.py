@@ -8,17 +8,18 @@ thread only, because python-pkcs11 with two threads brings SoftHSM down.
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TypeAlias, assert_never
 
 from enclave import canonical, notes, policy, tokens
+from enclave.attestation import Statement, attested_keys
 from enclave.facts import PayoutFacts, PayoutRecord
 from enclave.keyring import Keyring, NoKey, Sweep
 from enclave.keys import KeyAddress, KeyBackendFailure, KeyIdentity, Purpose
 from enclave.loading import Loading
 from enclave.log import EntryKind, LogEntry, LogFacts, LogUnavailable, SigningLog
+from enclave.measurement import Measurement, MeasurementFailed
 from enclave.memory import Memory
 from enclave.mirror import Mirror
 from enclave.notes import Checkpoint
@@ -29,6 +30,8 @@ from enclave.protocol import (
     VERSIONS_MAX,
     AccessTokenRequest,
     Answer,
+    Attestation,
+    AttestationRequest,
     BankMessageRequest,
     BankQueryRequest,
     CheckpointRequest,
@@ -114,7 +117,9 @@ class Signer:
         clock: Clock,
         limits: Limits,
         mirror: Mirror | None,
+        measurement: Measurement | None = None,
     ) -> None:
+        """Without a measurement the enclave signs, but cannot say what it is: whoever pins it, refuses it."""
         self._keyring = keyring
         self._loading = Loading(keyring, log)
         self._facts = facts
@@ -122,10 +127,11 @@ class Signer:
         self._clock = clock
         self._limits = limits
         self._mirror = mirror
+        self._measurement = measurement
         self._memory = Memory.rebuilt(log.records())
 
     def record_start(self) -> Sweep:
-        """Load the keys, and record which of them this process signs with.
+        """Record the start, and load the keys.
 
         When nobody can say which keys were admitted, that is asked again with the first request.
 
@@ -134,12 +140,13 @@ class Signer:
             KeyBackendFailure: a key that would have to sign now is not as it must be.
         """
         now = self._clock()
+        entry = LogEntry(kind=EntryKind.STARTED, purpose="enclave", facts={})
+        self._log.append([entry], at=now)
+        self._memory.join([entry], at=now)
         self._loading.load(self._memory, now=now)
         for address, reason in self._loading.sweep.unusable.items():
             if self._keyring.register.keys[address].signs(now):
                 raise KeyBackendFailure(reason)
-        facts: LogFacts = {str(key.address): key.sha256 for key in self._current(now).values()}
-        self._log.append([LogEntry(kind=EntryKind.STARTED, purpose="enclave", facts=facts)], at=now)
         return self._loading.sweep
 
     def keep_mirror(self) -> float | None:
@@ -220,7 +227,7 @@ class Signer:
             return refusal(why)
         match request:
             case PublicKeysRequest():
-                current = self._current(shared.now)
+                current = self._keyring.all_current(shared.now)
                 return PublicKeys(
                     keys={name: _public(key) for name, key in current.items() if key.public_key_pem}
                 )
@@ -230,14 +237,6 @@ class Signer:
                 return _loaded(self._keyring.register.head.number, self._loading.sweep)
             case _:
                 assert_never(request)
-
-    def _current(self, now: datetime) -> Mapping[str, KeyIdentity]:
-        """The key that each purpose signs with now, as far as there is one."""
-        found = {}
-        for purpose in Purpose:
-            with suppress(NoKey):
-                found[str(purpose)] = self._keyring.identity(self._keyring.current(purpose, now))
-        return found
 
     def _versions(self, request: KeyVersionsRequest, now: datetime) -> KeyVersions:
         later = [
@@ -273,7 +272,9 @@ class Signer:
             return refusal(RefusalCode.KEY_UNAVAILABLE)
         return None
 
-    def _refuse(self, request: SigningRequest, shared: _Round) -> Refusal | None:
+    def _refuse(  # noqa: PLR0911  # one answer a purpose
+        self, request: SigningRequest, shared: _Round
+    ) -> Refusal | None:
         match request:
             case PayoutRequest():
                 return self._refuse_payout(request, shared)
@@ -287,6 +288,8 @@ class Signer:
                 return policy.refuse_checkpoint(request, last=shared.memory.last_checkpoint(request.origin))
             case ExportRequest():
                 return policy.refuse_export(request)
+            case AttestationRequest():
+                return refusal(RefusalCode.NOT_MEASURED) if self._measurement is None else None
             case _:
                 assert_never(request)
 
@@ -334,6 +337,8 @@ class Signer:
                 return self._issue_token(grant.key, request)
             case CheckpointRequest():
                 return self._sign_checkpoint(grant.key, request)
+            case AttestationRequest():
+                return self._attest(grant.key, request)
             case _:
                 assert_never(request)
 
@@ -358,6 +363,25 @@ class Signer:
         pem = _public(self._keyring.identity(key)).pem
         note = notes.sign_off(checkpoint, signature=signature, public_key_pem=pem)
         return SignedCheckpoint(note=note, key_id=str(key))
+
+    def _attest(self, key: KeyAddress, request: AttestationRequest) -> Attestation:
+        if self._measurement is None:
+            raise MeasurementFailed("nothing was measured")
+        now = self._clock()
+        statement = Statement(
+            nonce=request.nonce,
+            measurement=self._measurement,
+            keys=attested_keys(self._keyring.all_current(now).values()),
+            boot=self._memory.starts,
+            # This very request is in it already.
+            log=self._log.head,
+            at=now,
+        )
+        return Attestation(
+            statement=statement.text(),
+            signature=self._keyring.backend.sign(key, statement.signed_bytes()),
+            identity_pem=_public(self._keyring.identity(key)).pem,
+        )
 
 
 def _public(key: KeyIdentity) -> PublicKey:
@@ -423,6 +447,8 @@ def _key_purpose(request: SigningRequest) -> Purpose:
             return Purpose.CHECKPOINT
         case ExportRequest():
             return Purpose.REPORT
+        case AttestationRequest():
+            return Purpose.IDENTITY
         case _:
             assert_never(request)
 
@@ -440,7 +466,7 @@ def _signed_bytes(request: PayoutRequest | BankQueryRequest | BankMessageRequest
             assert_never(request)
 
 
-def _subject(request: SigningRequest, shared: _Round) -> LogFacts:
+def _subject(request: SigningRequest, shared: _Round) -> LogFacts:  # noqa: PLR0911  # one answer a purpose
     """What the log says a request was about: ids, amounts and digests, nothing that names a person."""
     match request:
         case PayoutRequest():
@@ -455,6 +481,8 @@ def _subject(request: SigningRequest, shared: _Round) -> LogFacts:
             return {"origin": request.origin, "size": request.size, "root": request.root.hex()}
         case ExportRequest():
             return {"digest": _digest(_signed_bytes(request))}
+        case AttestationRequest():
+            return {"nonce": request.nonce.hex()}
         case _:
             assert_never(request)
 

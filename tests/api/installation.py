@@ -28,6 +28,7 @@ from api.embedded import EmbeddedPostgres
 from api.operator import make_operator
 from api.parts import Parts, build_parts
 from api.settings import Settings, read_settings
+from api.trust import pin_enclave
 from tests.api.door import Door
 from tests.api.promises import keep_promises
 from tests.api.talk import Json, Session
@@ -218,12 +219,14 @@ def installed(
         environment = {
             "TALLYSTICK_DATABASE_URL": postgres.url("tallystick_app", name),
             "TALLYSTICK_ENCLAVE_SOCKET": str(enclave.socket_path),
+            "TALLYSTICK_ENCLAVE_PINS_FILE": str(home / "enclave-pins.json"),
             "TALLYSTICK_PUBLIC_URL": PUBLIC_URL,
             "TALLYSTICK_BANKS_FILE": str(home / "banks.json"),
             "TALLYSTICK_EXPORTS_DIRECTORY": str(home / "exports"),
             "TALLYSTICK_CLOCK": "test",
         }
         settings = read_settings(environment)
+        pin_enclave(enclave.socket_path, home / "enclave-pins.json")
         clock = SettableClock()
         parts = build_parts(settings, wall_clock=clock)
         app = build_app(parts)

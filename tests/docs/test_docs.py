@@ -25,7 +25,8 @@ reversal, refusal, authority, digest, canonical text, derived id, order, flow, c
 deposit, virtual IBAN, payout, sweep, attempt, conclude, event, job, promise, declined, gate, rule, policy, finding,
 clearance, redeem, case, sanctions list, authentication, authenticator, challenge, adapter, host, connection, manifest,
 rail, instruction, outcome, unknown, enquiry, notice, news, webhook, end-to-end id, statement, Statement line, match,
-break, safeguarding, Requirement, resource, shortfall, sandbox bank, enclave, purpose, ceremony, signing log, log, leaf,
+break, safeguarding, Requirement, resource, shortfall, sandbox bank, enclave, purpose, ceremony, signing log,
+measurement, pins, attestation, nonce, log, leaf,
 sealing, checkpoint, export, package, journal, replay, lane, ask, Reply, handler, idempotency key, fingerprint, problem,
 cursor, business clock, Machine clock, trial balance, effective_at, recorded_at
 """

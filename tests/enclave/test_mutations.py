@@ -878,6 +878,7 @@ EXAMPLES: Mapping[RefusalCode, Sequence[Situation]] = {
     ],
     RefusalCode.MANIFEST_UNREADABLE: [Situation(of(MANIFESTS[0], manifest=base64.b64encode(b"[]").decode()))],
     RefusalCode.MANIFEST_FORMAT_REFUSED: [Situation(of(MANIFESTS[0], manifest=PAYMENT))],
+    RefusalCode.NOT_MEASURED: [Situation(datagram({"purpose": "attestation", "nonce": "A" * 43 + "="}))],
     RefusalCode.MIRROR_UNAVAILABLE: [Situation(payout(), heads=FixedHeads(None, answers=False))],
     RefusalCode.LOG_PUT_BACK: [Situation(payout(), heads=FixedHeads(HEAD))],
     RefusalCode.DATABASE_PUT_BACK: [Situation(payout(), heads=FixedHeads(None), logged=(MIRRORED,))],

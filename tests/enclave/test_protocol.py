@@ -57,6 +57,7 @@ MESSAGES: list[dict[str, object]] = [
     {"purpose": "bank_message", "profile": "clearbank.webhook_ack", "body": "e30="},
     {"purpose": "access_token", "claims": CLAIMS},
     {"purpose": "export", "manifest": "e30="},
+    {"purpose": "attestation", "nonce": to_base64(bytes(32))},
     {"purpose": "public_keys"},
     {"purpose": "ping"},
 ]

@@ -229,6 +229,7 @@ def _good_messages(now_s: int) -> list[Members]:
     return [
         {"purpose": "ping"},
         {"purpose": "public_keys"},
+        {"purpose": "attestation", "nonce": _in_base64(bytes(32))},
         {"purpose": "bank_message", "profile": "clearbank.webhook_ack", "body": _in_base64(b'{"Nonce":1}')},
         {"purpose": "access_token", "claims": claims},
         {"purpose": "export", "manifest": _in_base64(b'{"format":"tallystick-export","files":[]}')},
@@ -269,7 +270,7 @@ def asked(ours: Started, datagrams: Sequence[bytes]) -> Traces:
 def asked_everything(ours: Started) -> Traces:
     traces = asked(ours, requests())
     granted = [b'"ok":true' in answer for answer in traces["answers"].split(b"\n")]
-    assert granted == [True] * 6 + [False] * 10
+    assert granted == [True] * 7 + [False] * 10
     return traces
 
 

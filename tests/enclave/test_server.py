@@ -301,8 +301,8 @@ def test_every_decision_is_in_the_log_and_nobodys_name_is(enclave: Enclave) -> N
     records = enclave.records()
     told = [(str(record.entry.kind), record.entry.purpose) for record in records]
     assert told == [
-        ("keys_loaded", "keys"),
         ("started", "enclave"),
+        ("keys_loaded", "keys"),
         ("granted", "payout"),
         ("granted", "access_token"),
         ("refused", "bank_message"),
