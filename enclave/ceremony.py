@@ -7,7 +7,6 @@ Key generation must have the token to itself: no enclave may be serving from it.
 Follows: PKCS #11 v2.40, C_InitToken, C_InitPIN, C_GenerateKeyPair.
 """
 
-import ctypes
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -16,7 +15,16 @@ import pkcs11
 from pkcs11 import Attribute, KeyType, Mechanism, MechanismFlag, PKCS11Error, TokenFlag
 from pkcs11.util.ec import encode_named_curve_parameters
 
-from enclave.backends.pkcs11 import KeyPair, check_key, find_halves, find_token, log_in, slots_with_tokens
+from enclave.backends.function_list import initialise_token
+from enclave.backends.pkcs11 import (
+    KeyPair,
+    check_key,
+    find_halves,
+    find_token,
+    find_token_after_restart,
+    log_in,
+    slots_with_tokens,
+)
 from enclave.keys import (
     RSA_BITS,
     Algorithm,
@@ -29,10 +37,7 @@ from enclave.keys import (
 from enclave.keys import fingerprint as fingerprint_of
 from enclave.pin import Pin
 
-TOKEN_LABEL_BYTES = 32
-
 _ED25519_OID = "1.3.101.112"
-_CKR_OK = 0
 _PUBLIC_TEMPLATE = {
     Attribute.TOKEN: True,
     Attribute.VERIFY: True,
@@ -90,27 +95,13 @@ def hold_ceremony(
 def _token_made_ready(module: Path, *, token_label: str, pin: Pin, so_pin: Pin) -> pkcs11.Token:
     token = find_token(module, token_label)
     if token is None:
-        _initialise_token(module, token_label, so_pin)
-        token = find_token(module, token_label)
+        initialise_token(module, slot_id=_free_slot(module), label=token_label, so_pin=so_pin)
+        token = find_token_after_restart(module, token_label)
     if token is None:
         raise KeyBackendFailure("the token was initialised but cannot be found")
     if not token.flags & TokenFlag.USER_PIN_INITIALIZED:
         _set_user_pin(token, pin=pin, so_pin=so_pin)
     return token
-
-
-def _initialise_token(module: Path, token_label: str, so_pin: Pin) -> None:
-    """Call C_InitToken, which python-pkcs11 does not offer; softhsm2-util would want the PINs in its argv."""
-    label, secret = token_label.encode(), so_pin.reveal().encode()
-    if not 0 < len(label) <= TOKEN_LABEL_BYTES:
-        raise KeyBackendFailure(f"a token label has 1 to {TOKEN_LABEL_BYTES} bytes")
-    slot_id = _free_slot(module)
-    call = ctypes.CDLL(str(module)).C_InitToken
-    call.argtypes = (ctypes.c_ulong, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p)
-    call.restype = ctypes.c_ulong
-    result = call(slot_id, secret, len(secret), label.ljust(TOKEN_LABEL_BYTES))
-    if result != _CKR_OK:
-        raise KeyBackendFailure(f"the token cannot be initialised (PKCS#11 error {result:#x})")
 
 
 def _free_slot(module: Path) -> int:

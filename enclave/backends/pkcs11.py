@@ -156,6 +156,21 @@ def find_token(module: Path, token_label: str) -> pkcs11.Token | None:
     return tokens[0] if tokens else None
 
 
+def find_token_after_restart(module: Path, token_label: str) -> pkcs11.Token | None:
+    """The token as `find_token`, after the module was stopped and started: some list their tokens only then.
+
+    Ends every session and every token that was found before.
+
+    Raises:
+        KeyBackendFailure: as `find_token`.
+    """
+    try:
+        pkcs11.lib(str(module)).reinitialize()
+    except (RuntimeError, OSError) as error:
+        raise KeyBackendFailure(f"the PKCS#11 module does not start ({type(error).__name__})") from error
+    return find_token(module, token_label)
+
+
 def log_in(token: pkcs11.Token, pin: Pin, *, may_write: bool) -> pkcs11.Session:
     """Open a session as the token's user.
 

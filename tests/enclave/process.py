@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from enclave.client import EnclaveClient
+from enclave.log import EntryKind, LogRecord, read_log
 from enclave.softhsm import CONFIGURATION_VARIABLE
 
 TOKEN_LABEL = "tallystick-test"
@@ -84,10 +85,14 @@ class SoftHsmToken:
         return command
 
     @contextmanager
-    def serving(self, enclave_directory: Path, **options: str) -> Iterator["RunningEnclave"]:
+    def serving(
+        self, enclave_directory: Path, *, more: Sequence[str] = (), **options: str | None
+    ) -> Iterator["RunningEnclave"]:
+        """A running enclave; `more` is for options that are given several times."""
         with secret_on_a_descriptor(PIN) as pin_fd:
+            command = self.serve_command(enclave_directory, **{"pin_fd": str(pin_fd), **options})
             process = subprocess.Popen(
-                self.serve_command(enclave_directory, **{"pin_fd": str(pin_fd), **options}),
+                [*command, *more],
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
@@ -138,6 +143,18 @@ class RunningEnclave:
     def terminate(self) -> int:
         self.process.terminate()
         return self.process.wait(timeout=30)
+
+    def records(self) -> list[LogRecord]:
+        return list(read_log(self.log_path))
+
+    def kinds(self) -> list[EntryKind]:
+        return [record.entry.kind for record in self.records()]
+
+    def complaint(self) -> str:
+        """What it said last, having ended by itself."""
+        assert self.process.wait(timeout=30) == 2
+        told = self.errors().splitlines()
+        return [line for line in told if not line.endswith((" done", " NOT DONE"))][-1]
 
     def errors(self) -> str:
         assert self.process.stderr is not None

@@ -1,0 +1,82 @@
+"""The ceremony and the enclave on other PKCS#11 modules than SoftHSM2's own."""
+
+from pathlib import Path
+
+import pytest
+
+from enclave.keys import Purpose, verifies
+from tests.enclave.modules import ProxiedToken, copy_of, hsm_server
+from tests.enclave.process import SO_PIN, TOKEN_LABEL, SoftHsmToken
+from tests.enclave.signing import MANIFEST, ask_bank, signed
+
+# A second token of the same label, as a careless copy or two partitions of one HSM would show it.
+SECOND_TOKEN = f"""
+from pathlib import Path
+from enclave.backends.function_list import initialise_token
+from enclave.backends.pkcs11 import slots_with_tokens
+from enclave.pin import Pin
+from pkcs11 import TokenFlag
+module = Path("{{module}}")
+(slot,) = [s for s in slots_with_tokens(module) if not s.get_token().flags & TokenFlag.TOKEN_INITIALIZED]
+initialise_token(module, slot_id=slot.slot_id, label="{TOKEN_LABEL}", so_pin=Pin("{SO_PIN}"))
+"""
+
+
+@pytest.fixture
+def proxied(bare_token: SoftHsmToken) -> ProxiedToken:
+    return ProxiedToken.before(bare_token)
+
+
+def test_a_second_module_is_used_from_the_ceremony_to_the_restart(
+    proxied: ProxiedToken, tmp_path: Path
+) -> None:
+    made, again = proxied.hold_ceremony(), proxied.hold_ceremony()
+
+    assert made.stdout.endswith("keys made: 4\n"), made.stderr
+    assert again.stdout.endswith("nothing new was made: every key was there\n"), again.stderr
+    for _ in range(2):
+        with proxied.serving(tmp_path) as enclave:
+            assert signed(proxied, ask_bank(enclave))
+            with enclave.client() as client:
+                signature = client.export(manifest=MANIFEST).signature
+            assert enclave.terminate() == 0
+            assert "enclave: seccomp done\n" in enclave.errors()
+        message = b"tallystick-export-v1\n" + MANIFEST
+        assert verifies(Purpose.EXPORT, proxied.pem("export"), message=message, signature=signature)
+
+
+def test_keys_made_by_one_module_are_the_same_by_another(token: SoftHsmToken, tmp_path: Path) -> None:
+    proxied = ProxiedToken.before(copy_of(token, tmp_path))
+
+    with proxied.serving(tmp_path) as enclave:
+        assert signed(token, ask_bank(enclave))
+
+
+def test_keys_in_another_process_sign_from_behind_the_filter(token: SoftHsmToken, tmp_path: Path) -> None:
+    own = copy_of(token, tmp_path)
+
+    with hsm_server(own) as (far, _), far.serving_far(tmp_path) as enclave:
+        assert enclave.ready_line == "ready\n"
+        assert signed(token, ask_bank(enclave))
+        assert enclave.terminate() == 0
+
+
+def test_a_slot_in_use_is_never_initialised_again(token: SoftHsmToken, tmp_path: Path) -> None:
+    own = copy_of(token, tmp_path)
+    code = SECOND_TOKEN.format(module=own.module).replace(" if not ", " if ")
+
+    done = own.python(code)
+
+    assert "KeyBackendFailure: the slot for the new token holds one already" in done.stderr
+    with own.serving(tmp_path) as enclave:
+        assert signed(token, ask_bank(enclave))
+
+
+@pytest.mark.parametrize("library", ["/nonexistent.so", "libc.so.6"])
+def test_what_is_no_module_ends_in_one_line(bare_token: SoftHsmToken, tmp_path: Path, library: str) -> None:
+    other = SoftHsmToken(Path(library), bare_token.configuration, bare_token.directory)
+
+    for done in (other.hold_ceremony(), other.serve_and_fail(tmp_path)):
+        assert done.returncode == 2
+        assert done.stderr.startswith("enclave: the PKCS#11 module does not start")
+        assert done.stderr.count("\n") == 1
