@@ -16,6 +16,7 @@ from pkcs11 import Attribute, KeyType, Mechanism, MechanismFlag, PKCS11Error, To
 from pkcs11.util.ec import encode_named_curve_parameters
 
 from enclave.backends.function_list import initialise_token
+from enclave.backends.mechanisms import refuse_missing_mechanisms
 from enclave.backends.pkcs11 import (
     KeyPair,
     check_key,
@@ -81,10 +82,11 @@ def hold_ceremony(
     """Make the token and its keys as far as they are missing, and write the public keys to a directory.
 
     Raises:
-        KeyBackendFailure: the token cannot be made or entered, a key is not as it must be, or a public key
-            file holds another key than the token.
+        KeyBackendFailure: the token cannot be made or entered, lacks a mechanism, a key is not as it must be, or
+            a public key file holds another key than the token.
     """
     token = _token_made_ready(module, token_label=token_label, pin=pin, so_pin=so_pin)
+    refuse_missing_mechanisms(token)
     session = log_in(token, pin, may_write=True)
     try:
         return tuple(_key_made_ready(session, current_key(purpose), public_keys) for purpose in Purpose)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from enclave.keys import Purpose, verifies
-from tests.enclave.modules import ProxiedToken, copy_of, hsm_server
+from tests.enclave.modules import ProxiedToken, copy_of, hsm_server, tokens_of
 from tests.enclave.process import SO_PIN, TOKEN_LABEL, SoftHsmToken
 from tests.enclave.signing import MANIFEST, ask_bank, signed
 
@@ -50,6 +50,30 @@ def test_keys_made_by_one_module_are_the_same_by_another(token: SoftHsmToken, tm
 
     with proxied.serving(tmp_path) as enclave:
         assert signed(token, ask_bank(enclave))
+
+
+def test_a_module_that_lacks_a_mechanism_is_told_before_any_key_is_made(bare_token: SoftHsmToken) -> None:
+    with hsm_server(bare_token) as (far, _):
+        done = far.hold_ceremony()
+
+    assert done.returncode == 2
+    assert done.stderr == (
+        "enclave: the token lacks mechanisms: EC_EDWARDS_KEY_PAIR_GEN for checkpoint, EDDSA for checkpoint, "
+        "EC_EDWARDS_KEY_PAIR_GEN for export, EDDSA for export\n"
+    )
+    assert not bare_token.public_keys.exists()
+
+
+def test_a_token_that_was_made_over_the_wire_is_finished_at_home(bare_token: SoftHsmToken) -> None:
+    """The ceremony makes the token itself over a module that exports no C_InitToken and forgets its slots."""
+    with hsm_server(bare_token) as (far, _):
+        assert far.hold_ceremony().returncode == 2
+        assert len(list(tokens_of(bare_token).iterdir())) == 1
+
+    done = bare_token.hold_ceremony()
+
+    assert done.stdout.endswith("keys made: 4\n"), done.stderr
+    assert len(list(tokens_of(bare_token).iterdir())) == 1
 
 
 def test_keys_in_another_process_sign_from_behind_the_filter(token: SoftHsmToken, tmp_path: Path) -> None:
