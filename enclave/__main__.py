@@ -147,6 +147,7 @@ def _ceremony(arguments: argparse.Namespace) -> int:
         pin=read_pin(arguments.pin_fd),
         so_pin=read_pin(arguments.so_pin_fd),
         public_keys=arguments.public_keys,
+        token_serial=arguments.token_serial,
     )
     sys.stdout.write(_table(lines))
     return EXIT_DONE
@@ -193,10 +194,13 @@ def _table(lines: Sequence[CeremonyLine]) -> str:
 def _open_keys(arguments: argparse.Namespace) -> KeyBackend:
     if arguments.key_backend == "software":
         return SoftwareKeys.generate()
-    if arguments.module is None or arguments.token_label is None or arguments.pin_fd is None:
-        raise ArgumentsRefused("a PKCS#11 token needs --module, --token-label and --pin-fd")
+    label, serial = arguments.token_label, arguments.token_serial
+    if arguments.module is None or arguments.pin_fd is None or (label is None and serial is None):
+        raise ArgumentsRefused(
+            "a PKCS#11 token needs --module, --token-label or --token-serial, and --pin-fd"
+        )
     pin: Pin = read_pin(arguments.pin_fd)
-    return Pkcs11Keys.open(arguments.module, token_label=arguments.token_label, pin=pin)
+    return Pkcs11Keys.open(arguments.module, token_label=label, pin=pin, token_serial=serial)
 
 
 def _database_url(arguments: argparse.Namespace) -> str:
@@ -252,7 +256,8 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--production", action="store_true", help="refuse what is for development only")
     parser.add_argument("--module", type=Path, help="the PKCS#11 module")
-    parser.add_argument("--token-label")
+    parser.add_argument("--token-label", help="which of the module's tokens")
+    parser.add_argument("--token-serial", help="its serial number: alone, or to tell two of one label apart")
     parser.add_argument("--pin-fd", type=int, help="a descriptor to read the token's PIN from")
     database = parser.add_mutually_exclusive_group(required=True)
     database.add_argument("--database-url", help="the enclave's own read-only role")
@@ -289,6 +294,7 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
 def _add_ceremony(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--module", type=Path, required=True)
     parser.add_argument("--token-label", required=True)
+    parser.add_argument("--token-serial", help="which of several tokens with that label")
     parser.add_argument("--pin-fd", type=int, required=True, help="a descriptor to read the user's PIN from")
     parser.add_argument("--so-pin-fd", type=int, required=True, help="and the security officer's")
     parser.add_argument("--public-keys", type=Path, required=True, metavar="DIR")

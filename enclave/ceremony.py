@@ -77,15 +77,23 @@ class CeremonyLine:
 
 
 def hold_ceremony(
-    module: Path, *, token_label: str, pin: Pin, so_pin: Pin, public_keys: Path
+    module: Path,
+    *,
+    token_label: str,
+    pin: Pin,
+    so_pin: Pin,
+    public_keys: Path,
+    token_serial: str | None = None,
 ) -> tuple[CeremonyLine, ...]:
     """Make the token and its keys as far as they are missing, and write the public keys to a directory.
+
+    Which of several tokens with that label is meant, its serial number says; a token so named is there already.
 
     Raises:
         KeyBackendFailure: the token cannot be made or entered, lacks a mechanism, a key is not as it must be, or
             a public key file holds another key than the token.
     """
-    token = _token_made_ready(module, token_label=token_label, pin=pin, so_pin=so_pin)
+    token = _token_made_ready(module, token_label=token_label, serial=token_serial, pin=pin, so_pin=so_pin)
     refuse_missing_mechanisms(token)
     session = log_in(token, pin, may_write=True)
     try:
@@ -94,8 +102,12 @@ def hold_ceremony(
         session.close()
 
 
-def _token_made_ready(module: Path, *, token_label: str, pin: Pin, so_pin: Pin) -> pkcs11.Token:
-    token = find_token(module, token_label)
+def _token_made_ready(
+    module: Path, *, token_label: str, serial: str | None, pin: Pin, so_pin: Pin
+) -> pkcs11.Token:
+    token = find_token(module, token_label, serial=serial)
+    if token is None and serial is not None:
+        raise KeyBackendFailure(f"there is no token labelled {token_label} with serial {serial}")
     if token is None:
         initialise_token(module, slot_id=_free_slot(module), label=token_label, so_pin=so_pin)
         token = find_token_after_restart(module, token_label)

@@ -90,15 +90,18 @@ class Pkcs11Keys:
         self._keys = keys
 
     @classmethod
-    def open(cls, module: Path, *, token_label: str, pin: Pin) -> Self:
+    def open(
+        cls, module: Path, *, token_label: str | None, pin: Pin, token_serial: str | None = None
+    ) -> Self:
         """Log in and get hold of one key a purpose, each checked and tried out.
 
         Raises:
             KeyBackendFailure: no module, no token, wrong PIN, or a key missing or not as it must be.
         """
-        token = find_token(module, token_label)
+        token = find_token(module, token_label, serial=token_serial)
         if token is None:
-            raise KeyBackendFailure(f"there is no token labelled {token_label}: hold the key ceremony first")
+            named = _named(token_label, token_serial)
+            raise KeyBackendFailure(f"there is no token {named}: hold the key ceremony first")
         session = log_in(token, pin, may_write=False)
         try:
             keys = {purpose: _checked_key(session, current_key(purpose)) for purpose in Purpose}
@@ -140,20 +143,33 @@ def slots_with_tokens(module: Path) -> list[Slot]:
         raise KeyBackendFailure(f"the PKCS#11 module does not start ({type(error).__name__})") from error
 
 
-def find_token(module: Path, token_label: str) -> pkcs11.Token | None:
-    """The one token with this label, if there is one; slot numbers change, labels do not.
+def find_token(module: Path, token_label: str | None, *, serial: str | None = None) -> pkcs11.Token | None:
+    """The one token with this label, serial number or both, if there is one; slot numbers change, these do not.
 
     Raises:
-        KeyBackendFailure: the module does not start, or two tokens have the label.
+        KeyBackendFailure: the module does not start, or two tokens are called so.
     """
     try:
         present = [slot.get_token() for slot in slots_with_tokens(module)]
-        tokens = [token for token in present if token.label == token_label]
+        tokens = [token for token in present if _is_called(token, token_label, serial)]
     except PKCS11Error as error:
         raise KeyBackendFailure(f"the tokens cannot be listed ({type(error).__name__})") from error
     if len(tokens) > 1:
-        raise KeyBackendFailure(f"more than one token is labelled {token_label}")
+        raise KeyBackendFailure(
+            f"there is more than one token {_named(token_label, serial)}: give its serial"
+        )
     return tokens[0] if tokens else None
+
+
+def _is_called(token: pkcs11.Token, label: str | None, serial: str | None) -> bool:
+    if serial is not None and token.serial.decode("ascii", "replace").strip() != serial:
+        return False
+    return label is None or token.label == label
+
+
+def _named(label: str | None, serial: str | None) -> str:
+    names = [f"labelled {label}"] if label is not None else []
+    return " and ".join([*names, f"with serial {serial}"] if serial is not None else names)
 
 
 def find_token_after_restart(module: Path, token_label: str) -> pkcs11.Token | None:

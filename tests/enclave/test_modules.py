@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from enclave.keys import Purpose, verifies
-from tests.enclave.modules import ProxiedToken, copy_of, hsm_server, tokens_of
+from tests.enclave.modules import ProxiedToken, copy_of, hsm_server, printed, tokens_of
 from tests.enclave.process import SO_PIN, TOKEN_LABEL, SoftHsmToken
 from tests.enclave.signing import MANIFEST, ask_bank, signed
 
@@ -19,6 +19,13 @@ from pkcs11 import TokenFlag
 module = Path("{{module}}")
 (slot,) = [s for s in slots_with_tokens(module) if not s.get_token().flags & TokenFlag.TOKEN_INITIALIZED]
 initialise_token(module, slot_id=slot.slot_id, label="{TOKEN_LABEL}", so_pin=Pin("{SO_PIN}"))
+"""
+SERIALS = """
+import pkcs11
+for slot in pkcs11.lib("{module}").get_slots(token_present=True):
+    token = slot.get_token()
+    if token.flags & pkcs11.TokenFlag.USER_PIN_INITIALIZED:
+        print(token.serial.decode())
 """
 
 
@@ -83,6 +90,30 @@ def test_keys_in_another_process_sign_from_behind_the_filter(token: SoftHsmToken
         assert enclave.ready_line == "ready\n"
         assert signed(token, ask_bank(enclave))
         assert enclave.terminate() == 0
+
+
+def test_of_two_tokens_with_one_label_the_serial_number_tells(
+    bare_token: SoftHsmToken, tmp_path: Path
+) -> None:
+    assert bare_token.hold_ceremony().returncode == 0
+    (serial,) = printed(bare_token, SERIALS)
+    printed(bare_token, SECOND_TOKEN)
+
+    by_label = bare_token.serve_and_fail(tmp_path)
+    absent = bare_token.serve_and_fail(tmp_path, token_serial="0000000000000000")
+
+    assert f"there is more than one token labelled {TOKEN_LABEL}" in by_label.stderr
+    assert f"there is no token labelled {TOKEN_LABEL} and with serial 0000000000000000" in absent.stderr
+    for options in ({"token_serial": serial}, {"token_serial": serial, "token_label": None}):
+        with bare_token.serving(tmp_path, **options) as enclave:
+            assert signed(bare_token, ask_bank(enclave))
+
+
+def test_a_token_has_to_be_named(token: SoftHsmToken, tmp_path: Path) -> None:
+    done = token.serve_and_fail(tmp_path, token_label=None)
+
+    assert done.returncode == 2
+    assert "--token-label or --token-serial" in done.stderr
 
 
 def test_a_slot_in_use_is_never_initialised_again(token: SoftHsmToken, tmp_path: Path) -> None:
