@@ -44,6 +44,10 @@ class KeyBackendFailure(Exception):
     """The keys are not to be had: no token, wrong PIN, a key missing or not as it must be."""
 
 
+class TokenLost(KeyBackendFailure):
+    """The token signed at the start and does so no more: only a new login can help."""
+
+
 class KeyBackend(Protocol):
     """Whatever holds the private keys."""
 
@@ -51,7 +55,7 @@ class KeyBackend(Protocol):
         """Sign with the purpose's current key; ES256 answers r||s.
 
         Raises:
-            KeyBackendFailure: the back end did not sign.
+            KeyBackendFailure: the back end did not sign; TokenLost if it never will again.
         """
 
     def public_key_pem(self, purpose: Purpose) -> str:

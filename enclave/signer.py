@@ -14,7 +14,7 @@ from typing import TypeAlias, assert_never
 
 from enclave import canonical, notes, policy, tokens
 from enclave.facts import PayoutFacts, PayoutRecord
-from enclave.keys import KeyBackend, Purpose, current_key, fingerprint
+from enclave.keys import KeyBackend, Purpose, TokenLost, current_key, fingerprint
 from enclave.log import EntryKind, LogEntry, LogFacts, LogUnavailable, SigningLog
 from enclave.memory import Memory
 from enclave.mirror import Mirror
@@ -104,6 +104,7 @@ class Signer:
         self._clock = clock
         self._limits = limits
         self._mirror = mirror
+        self._lost: TokenLost | None = None
         self._memory = Memory.rebuilt(log.records())
         self._public_keys = {
             purpose: PublicKey(key_id=str(current_key(purpose)), pem=keys.public_key_pem(purpose))
@@ -119,6 +120,15 @@ class Signer:
         facts: LogFacts = {key.key_id: fingerprint(key.pem) for key in self._public_keys.values()}
         entry = LogEntry(kind=EntryKind.STARTED, purpose="enclave", facts=facts)
         self._log.append([entry], at=self._clock())
+
+    def refuse_to_go_on(self) -> None:
+        """Return if there is a point in going on; to be called between rounds, when all have their answers.
+
+        Raises:
+            TokenLost: a signature failed, and every one from now on would. The failure is in the log.
+        """
+        if self._lost is not None:
+            raise self._lost
 
     def keep_mirror(self) -> float | None:
         """Have the log's head kept if it is time to; says in how many seconds it will be, None: nothing is new."""
@@ -242,6 +252,7 @@ class Signer:
             return self._sign(request)
         except Exception as error:  # noqa: BLE001  # fail closed: a back end that breaks down did not sign
             self._record_failure(request, error)
+            self._lost = error if isinstance(error, TokenLost) else self._lost
             return refusal(RefusalCode.INTERNAL)
 
     def _record_failure(self, request: SigningRequest, error: Exception) -> None:

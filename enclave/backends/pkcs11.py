@@ -9,6 +9,7 @@ Follows: PKCS #11 v2.40 (objects, mechanisms) and v3.0 (EDDSA).
 
 import hashlib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, TypeAlias
@@ -25,6 +26,7 @@ from enclave.keys import (
     KeyAddress,
     KeyBackendFailure,
     Purpose,
+    TokenLost,
     algorithm_of,
     current_key,
     verifies,
@@ -114,20 +116,29 @@ class Pkcs11Keys:
         """Sign with the purpose's key; ES256 answers r||s.
 
         Raises:
-            KeyBackendFailure: the token did not sign.
+            KeyBackendFailure: the token did not sign; TokenLost if it is gone for good.
         """
         try:
             return self._keys[purpose].sign(message)
         except PKCS11Error as error:
-            raise KeyBackendFailure(f"the token did not sign ({type(error).__name__})") from error
+            raise self._failure(purpose, error) from error
 
     def public_key_pem(self, purpose: Purpose) -> str:
         """The public half of the purpose's key, SubjectPublicKeyInfo in PEM."""
         return self._keys[purpose].public_key_pem
 
     def close(self) -> None:
-        """Log out."""
-        self._session.close()
+        """Log out; from a token that is lost there is nothing to log out of."""
+        with suppress(PKCS11Error):
+            self._session.close()
+
+    def _failure(self, purpose: Purpose, error: PKCS11Error) -> KeyBackendFailure:
+        """Lost is a token that cannot even repeat what it did at the start: modules name that in many ways."""
+        try:
+            self._keys[purpose].sign(SELF_TEST_MESSAGE)
+        except PKCS11Error:
+            return TokenLost(f"the token is lost ({type(error).__name__})")
+        return KeyBackendFailure(f"the token did not sign ({type(error).__name__})")
 
 
 def slots_with_tokens(module: Path) -> list[Slot]:
