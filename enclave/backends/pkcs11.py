@@ -1,13 +1,16 @@
 """Keys in a PKCS#11 token: found once at the start, checked before first use, never taken out.
 
 One session and one thread: python-pkcs11 initialises the module without locks, and SoftHSM dies of a second
-thread. A key that could be taken out or changed, that was brought in from outside, that is there twice, or
-that fails its own signature is not used. Raw ECDSA signs and cuts short whatever it is given, so the hash is
-made here and is always 32 bytes long.
+thread. Another thread, or a child that inherited the login, is turned away here, whatever the module would do.
+A key that could be taken out or changed, that was brought in from outside, that is there twice, or that fails
+its own signature is not used. Raw ECDSA signs and cuts short whatever it is given, so the hash is made here and
+is always 32 bytes long.
 Follows: PKCS #11 v2.40 (objects, mechanisms) and v3.0 (EDDSA).
 """
 
 import hashlib
+import os
+import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -90,6 +93,7 @@ class Pkcs11Keys:
         """Use `open`: it finds and checks the keys."""
         self._session = session
         self._keys = keys
+        self._owner = _asker()
 
     @classmethod
     def open(
@@ -116,8 +120,10 @@ class Pkcs11Keys:
         """Sign with the purpose's key; ES256 answers r||s.
 
         Raises:
-            KeyBackendFailure: the token did not sign; TokenLost if it is gone for good.
+            KeyBackendFailure: the token did not sign, or is not this thread's; TokenLost if it is gone for good.
         """
+        if _asker() != self._owner:
+            raise KeyBackendFailure("the token is for the process and the thread that logged in")
         try:
             return self._keys[purpose].sign(message)
         except PKCS11Error as error:
@@ -139,6 +145,11 @@ class Pkcs11Keys:
         except PKCS11Error:
             return TokenLost(f"the token is lost ({type(error).__name__})")
         return KeyBackendFailure(f"the token did not sign ({type(error).__name__})")
+
+
+def _asker() -> tuple[int, int]:
+    """The process and the thread that are running."""
+    return os.getpid(), threading.get_ident()
 
 
 def slots_with_tokens(module: Path) -> list[Slot]:
