@@ -20,6 +20,7 @@ from psycopg.conninfo import conninfo_to_dict
 from enclave.backends.pkcs11 import Pkcs11Keys
 from enclave.backends.software import SoftwareKeys
 from enclave.ceremony import CeremonyLine, Deed, hold_ceremony
+from enclave.exchange import refuse_exchanged_keys
 from enclave.facts import FactsUnavailable, PayoutFacts
 from enclave.hardening import Account, HardeningRefused, HardeningStep, confine, find_account, harden, insist
 from enclave.keys import KeyBackend, KeyBackendFailure
@@ -69,7 +70,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     database_url = _database_url(arguments)
     with (
         SigningLog.open(arguments.log, now=_now()) as log,
-        closing(_open_keys(arguments)) as keys,
+        closing(_open_keys(arguments, log)) as keys,
         DatabaseFacts(database_url) as facts,
         DatabaseHeads(database_url, name=arguments.name) as heads,
         Server(
@@ -191,9 +192,20 @@ def _table(lines: Sequence[CeremonyLine]) -> str:
     return "\n".join([*cells, outcome]) + "\n"
 
 
-def _open_keys(arguments: argparse.Namespace) -> KeyBackend:
+def _open_keys(arguments: argparse.Namespace, log: SigningLog) -> KeyBackend:
     if arguments.key_backend == "software":
+        # New keys at every start: there are none to be exchanged.
         return SoftwareKeys.generate()
+    keys = _open_token(arguments)
+    try:
+        refuse_exchanged_keys(log, keys, accepted=arguments.accept_key, now=_now())
+    except BaseException:
+        keys.close()
+        raise
+    return keys
+
+
+def _open_token(arguments: argparse.Namespace) -> Pkcs11Keys:
     label, serial = arguments.token_label, arguments.token_serial
     if arguments.module is None or arguments.pin_fd is None or (label is None and serial is None):
         raise ArgumentsRefused(
@@ -280,6 +292,13 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         type=int,
         metavar="COUNT",
         help="go on although the log or the database was put back; COUNT is the database's last head (0: none)",
+    )
+    parser.add_argument(
+        "--accept-key",
+        action="append",
+        default=[],
+        metavar="SHA256",
+        help="go on although the token holds another key than at the last start: this one, by its public key",
     )
     parser.add_argument(
         "--allow-uid",

@@ -62,6 +62,8 @@ class EntryKind(StrEnum):
     MIRRORED = "mirrored"
     PUT_BACK = "put_back"
     ACCEPTED = "accepted"
+    KEY_EXCHANGED = "key_exchanged"
+    KEY_ACCEPTED = "key_accepted"
 
 
 @dataclass(frozen=True, slots=True)
