@@ -3,7 +3,9 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +17,18 @@ from enclave.softhsm import CONFIGURATION_VARIABLE
 TOKEN_LABEL = "tallystick-test"
 PIN = "user-pin-9f2c41d8e7b6a503"
 SO_PIN = "officer-pin-1b7d90c2f4e8a6"
+PATIENCE_S = 30
 NO_DATABASE = "postgresql://tallystick_enclave@127.0.0.1:1/nowhere"
+
+
+def eventually(holds: Callable[[], bool]) -> bool:
+    """Whether it comes true before long."""
+    end_s = time.monotonic() + PATIENCE_S
+    while not holds():
+        if time.monotonic() > end_s:
+            return False
+        threading.Event().wait(0.02)
+    return True
 
 
 @contextmanager

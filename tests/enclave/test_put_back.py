@@ -10,7 +10,7 @@ from enclave.keys import Purpose, fingerprint
 from enclave.log import EntryKind, read_log
 from tests.conftest import Database
 from tests.enclave.modules import copy_of, printed, tokens_of
-from tests.enclave.process import PIN, TOKEN_LABEL, SoftHsmToken
+from tests.enclave.process import PIN, TOKEN_LABEL, SoftHsmToken, eventually
 from tests.enclave.signing import ask_bank, signed
 
 LOSE_EXPORT = f"""
@@ -49,14 +49,15 @@ def test_two_enclaves_with_a_log_each_on_one_token_are_found_out_by_the_database
     first.mkdir()
     second.mkdir()
 
-    with token.serving(first, database_url=url) as enclave:
-        assert signed(token, ask_bank(enclave))
-        assert enclave.terminate() == 0
-    with token.serving(second, database_url=url) as enclave, pytest.raises(EnclaveRefused) as refused:
-        ask_bank(enclave)
+    with token.serving(first, database_url=url) as one, token.serving(second, database_url=url) as other:
+        assert signed(token, ask_bank(one))
+        assert eventually(lambda: EntryKind.MIRRORED in one.kinds())
+        with pytest.raises(EnclaveRefused) as refused:
+            ask_bank(other)
 
-    assert refused.value.code == "log_put_back"
-    assert EntryKind.PUT_BACK in enclave.kinds()
+        assert refused.value.code == "log_put_back"
+        assert EntryKind.PUT_BACK in other.kinds()
+        assert signed(token, ask_bank(one))
 
 
 # Put back ---------------------------------------------------------------------------------------------------------

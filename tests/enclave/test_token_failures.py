@@ -5,9 +5,7 @@ import os
 import pwd
 import shutil
 import tempfile
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -16,10 +14,9 @@ import pytest
 from enclave.client import EnclaveClient, EnclaveError, EnclaveRefused, EnclaveUnavailable
 from enclave.log import EntryKind
 from tests.enclave.modules import copy_of, hsm_server, printed, tokens_of
-from tests.enclave.process import PIN, SO_PIN, TOKEN_LABEL, RunningEnclave, SoftHsmToken
+from tests.enclave.process import PIN, SO_PIN, TOKEN_LABEL, RunningEnclave, SoftHsmToken, eventually
 from tests.enclave.signing import MANIFEST, NONCE, ask_bank, signed
 
-PATIENCE_S = 30
 NEW_PIN = "another-pin-61c8e0f3a7d24b95"
 OPEN_KEYS = f"""
 import os, threading
@@ -225,16 +222,6 @@ def refuse_to_wait(enclave: RunningEnclave) -> list[type[EnclaveError]]:
             except EnclaveError as error:
                 fared.append(type(error))
     return fared
-
-
-def eventually(holds: Callable[[], bool]) -> bool:
-    """Whether it comes true before long."""
-    end_s = time.monotonic() + PATIENCE_S
-    while not holds():
-        if time.monotonic() > end_s:
-            return False
-        threading.Event().wait(0.02)
-    return True
 
 
 def test_a_token_that_is_slow_keeps_callers_waiting_and_gives_nothing_away_unlogged(
