@@ -4,12 +4,16 @@ Tokens are signed in the enclave and checked here with its public key, through t
 token is remembered until it expires. A programme's caller sees and moves its own programme's money only.
 """
 
+import asyncio
 import base64
 import binascii
 import hashlib
 import hmac
+import logging
 import secrets
+import time
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -19,10 +23,16 @@ from fastapi import Request
 from api.parts import Parts
 from api.problems import Problem
 from api.store import Client, read_client
-from enclave.tokens import AccessClaims, TokenExpired, TokenRefused, verify_access_token
+from enclave.client import EnclaveError
+from enclave.tokens import AccessClaims, TokenExpired, TokenRefused, key_id_of, verify_access_token
 from ledger.core.ids import ProgrammeId, is_id
 
 REMEMBERED_MAX = 4096
+KEYS_KEPT_S = 60.0
+"""How long the public keys of tokens are believed without asking the enclave again."""
+KEYS_ASKED_S_MIN = 1.0
+
+_log = logging.getLogger("tallystick.auth")
 
 
 class Scope(StrEnum):
@@ -73,7 +83,9 @@ class Doorkeeper:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._keys: dict[str, str] = {}
+        self._keys: Mapping[str, str] = {}
+        self._keys_asked_at_s = -KEYS_KEPT_S
+        self.learning = asyncio.Lock()
         self._remembered: OrderedDict[str, AccessClaims] = OrderedDict()
 
     def issue(self, client_id: str, secret: str, wanted: frozenset[str]) -> tuple[str, frozenset[str], int]:
@@ -124,9 +136,11 @@ class Doorkeeper:
         remembered = self._remembered.get(token)
         if remembered is not None and now < remembered.expires_at:
             return remembered
+        if not self._keys:
+            raise Problem(503, "unavailable", "Tokens cannot be checked now.", retry="same_key")
         try:
             url = self._parts.settings.public_url
-            claims = verify_access_token(token, self._public_keys(), issuer=url, audience=url, now=now)
+            claims = verify_access_token(token, self._keys, issuer=url, audience=url, now=now)
         except TokenExpired as error:
             self._remembered.pop(token, None)
             raise _unauthorised(
@@ -139,11 +153,25 @@ class Doorkeeper:
             self._remembered.popitem(last=False)
         return claims
 
-    def _public_keys(self) -> dict[str, str]:
-        if not self._keys:
-            key = self._parts.enclave.public_keys()["access_token"]
-            self._keys = {key.key_id: key.pem}
-        return self._keys
+    def wants_keys(self, authorization: str | None) -> bool:
+        """Whether it is time to ask for the keys again: they may have been rotated, or retired."""
+        age_s = time.monotonic() - self._keys_asked_at_s
+        if age_s >= KEYS_KEPT_S:
+            return True
+        _, _, token = (authorization or "").partition(" ")
+        # A key that signs soon is known before. Whoever makes up key ids makes us ask once in a while, not each time.
+        return age_s >= KEYS_ASKED_S_MIN and key_id_of(token) not in {None, *self._keys}
+
+    def learn_keys(self) -> None:
+        """Asks the enclave for every key whose tokens count. Blocks. An enclave that is silent changes nothing."""
+        self._keys_asked_at_s = time.monotonic()
+        try:
+            versions = self._parts.enclave.key_versions("access_token")
+        except EnclaveError as error:
+            _log.warning("auth.keys_not_learnt", extra={"error": type(error).__name__})
+            return
+        self._keys = {key.key_id: key.pem for key in versions}
+        self._remembered.clear()
 
 
 class Needs:
@@ -155,7 +183,12 @@ class Needs:
     async def __call__(self, request: Request) -> Caller:
         """The caller. Raises: Problem, as `Doorkeeper.check`."""
         keeper: Doorkeeper = request.app.state.doorkeeper
-        return keeper.check(request.headers.get("authorization"), *self._scopes)
+        authorization = request.headers.get("authorization")
+        if keeper.wants_keys(authorization):
+            async with keeper.learning:
+                if keeper.wants_keys(authorization):
+                    await asyncio.to_thread(keeper.learn_keys)
+        return keeper.check(authorization, *self._scopes)
 
 
 def basic_credentials(authorization: str | None) -> tuple[str, str] | None:

@@ -29,6 +29,8 @@ from api.operations import (
     audit_database,
     export_books,
     import_files,
+    key_version_lines,
+    loaded_key_lines,
     print_report,
     public_key_lines,
     verify_export,
@@ -207,6 +209,44 @@ def keys(context: typer.Context) -> None:
             print(line)
 
 
+@keys_app.command("list")
+def list_keys() -> None:
+    """Prints every version of every key whose signatures count, those included that will sign later."""
+    with _parts() as parts:
+        for line in key_version_lines(parts):
+            print(line)
+
+
+@keys_app.command()
+def load() -> None:
+    """Has the enclave take in what the custodians resolved; says what it found, and what it does not use."""
+    with _parts() as parts:
+        for line in loaded_key_lines(parts):
+            print(line)
+
+
+def _custodians_command(name: str, help_text: str) -> None:
+    """One of the enclave's own commands: keys are made, and drafts signed, in its process and not in ours."""
+
+    def become(context: typer.Context) -> None:
+        _become("enclave", [name, *context.args])
+
+    keys_app.command(name, context_settings=PASSED_ON, help=help_text)(become)
+
+
+for _name, _help in {
+    "ceremony": "Makes the token and the first keys, and drafts their admission.",
+    "rotate": "Makes the next version of a key, and drafts its admission.",
+    "retire": "Drafts that a key signs no more.",
+    "admit-approver": "Drafts that a person may approve payouts.",
+    "dismiss-approver": "Drafts that a person may approve no more.",
+    "read": "Says what a draft resolves, and who has endorsed it.",
+    "endorse": "Puts a custodian's signature under a draft.",
+    "register": "Puts an endorsed draft into force.",
+}.items():
+    _custodians_command(_name, _help)
+
+
 @keys_app.command()
 def attest(
     write_pins: Annotated[
@@ -223,7 +263,7 @@ def attest(
 
 @app.command(context_settings=PASSED_ON)
 def enclave(context: typer.Context) -> None:
-    """The signing process: serve, ceremony, audit (see `tallystick enclave serve --help`)."""
+    """The signing process: serve, audit, and what custodians do (see `tallystick enclave serve --help`)."""
     _become("enclave", context.args)
 
 

@@ -15,6 +15,7 @@ from api.handlers.exports import BANK_ZONE, day_ends_at, wish_for_statement
 from api.handlers.parties import rescreen_page
 from api.parts import Parts
 from enclave.client import EnclaveRefused
+from enclave.notes import key_of_note
 from ledger.core.errors import EvidenceBroken
 from ledger.core.ids import NoticeId, PartyId, PayoutId, ProgrammeId
 from ledger.core.payout import PayoutState, PayoutTrigger
@@ -308,9 +309,13 @@ class Jobs:
         if directory.exists():
             return directory  # a package appears whole or not at all: we stopped right after writing this one
         head, note = self.seal(programme)
-        keys = {purpose: key.pem for purpose, key in self.parts.enclave.public_keys().items()}
+        # The head may have been sealed before the key was rotated.
+        pems = [key.pem for key in self.parts.enclave.key_versions("checkpoint")]
+        checkpoint_pem = key_of_note(note, origin(programme.name), pems)
         with self.parts.snapshots() as tx:
-            files = build_package(tx, programme, head, note, created_at=tx.now, public_keys=keys)
+            files = build_package(
+                tx, programme, head, note, created_at=tx.now, checkpoint_key_pem=checkpoint_pem
+            )
         signature = self.parts.enclave.export(manifest=files["manifest.json"]).signature
         directory.parent.mkdir(parents=True, exist_ok=True)
         write_package(directory, files, signature)

@@ -25,7 +25,7 @@ from api.parts import Parts
 from api.past import read_past
 from api.transactions import SystemClock, snapshots
 from enclave.client import EnclaveError
-from enclave.notes import verify_checkpoint
+from enclave.notes import key_of_note, verify_checkpoint
 from ledger.core.errors import EvidenceBroken
 from ledger.evidence.audit import Audited, Progress, audit
 from ledger.evidence.audit_log import note_text
@@ -38,6 +38,9 @@ from ledger.store.evidence import insert_export, read_export
 from ledger.store.programmes import Programme, all_programmes
 from ledger.store.tx import Tx
 from partners.contract import Unreadable
+
+PEM_END = "-----END PUBLIC KEY-----"
+
 
 REPORTS = ("trial-balance", "safeguarding", "reconciliation")
 
@@ -118,12 +121,12 @@ def audit_database(
 
     Raises: OperationFailed.
     """
-    pem = None if checkpoint_key is None else _checkpoint_pem(checkpoint_key)
+    pems = None if checkpoint_key is None else _checkpoint_pems(checkpoint_key)
     pool = engine(url, pool_size=1)
     try:
         with snapshots(pool, SystemClock())() as tx:
             programme = None if programme_name is None else _programme(tx, programme_name)
-            return audit(tx, programme.id if programme else None, partial(_kept_note, pem), progress)
+            return audit(tx, programme.id if programme else None, partial(_kept_note, pems), progress)
     except ProgrammingError as error:
         raise OperationFailed(f"the database cannot be read as one of ours: {error.orig}") from error
     finally:
@@ -152,6 +155,31 @@ def public_key_lines(parts: Parts) -> list[str]:
     return [f"{purpose:<14} {key.key_id:<18} sha256:{_spki_digest(key.pem)}" for purpose, key in keys.items()]
 
 
+def key_version_lines(parts: Parts) -> list[str]:
+    """Every version of every public key that counts, for people to compare. Raises: OperationFailed."""
+    try:
+        versions = [
+            key for purpose in parts.enclave.public_keys() for key in parts.enclave.key_versions(purpose)
+        ]
+    except EnclaveError as error:
+        raise OperationFailed(f"the enclave does not answer: {error}") from error
+    return [f"{key.key_id:<18} sha256:{_spki_digest(key.pem)}" for key in versions]
+
+
+def loaded_key_lines(parts: Parts) -> list[str]:
+    """Has the enclave load its keys, and says what it found. Raises: OperationFailed."""
+    try:
+        found = parts.enclave.load_keys()
+    except EnclaveError as error:
+        raise OperationFailed(f"no keys were loaded: {error}") from error
+    return [
+        f"resolution {found.resolution} is in force, {found.ready} keys are ready",
+        *(f"on the token, but not admitted: {name}" for name in found.unregistered),
+        *(f"not usable: {reason}" for reason in found.unusable),
+        *(f"left out: {reason}" for reason in found.left_out),
+    ]
+
+
 def as_csv(rows: Sequence[dict[str, Any]]) -> str:
     """Rows as CSV with a header."""
     written = io.StringIO()
@@ -178,12 +206,13 @@ def _read_key(path: Path) -> bytes:
         raise OperationFailed(f"{path}: {error.strerror}") from error
 
 
-def _checkpoint_pem(path: Path) -> str:
-    """A key that signs checkpoints, once it is seen to be one at all."""
+def _checkpoint_pems(path: Path) -> tuple[str, ...]:
+    """The keys that sign checkpoints, one version after the other in a file, once they are seen to be keys at all."""
     try:
-        pem = _read_key(path).decode("ascii")
-        if isinstance(load_pem_public_key(pem.encode()), Ed25519PublicKey):
-            return pem
+        blocks = _read_key(path).decode("ascii").split(PEM_END)
+        pems = tuple(block + PEM_END for block in (blocks[:-1] or blocks))
+        if all(isinstance(load_pem_public_key(pem.encode()), Ed25519PublicKey) for pem in pems):
+            return pems
     except (ValueError, UnsupportedAlgorithm) as error:
         raise OperationFailed(f"{path}: not a public key") from error
     raise OperationFailed(f"{path}: not an Ed25519 key")
@@ -196,11 +225,13 @@ def _verified_note(note: str, public_key_pem: bytes) -> tuple[str, int, bytes]:
     return checkpoint.origin, checkpoint.size, checkpoint.root
 
 
-def _kept_note(public_key_pem: str | None, programme_name: str, note: str) -> tuple[int, bytes]:
-    """Size and root of a note that the database keeps; without a key, of whatever its text says."""
+def _kept_note(public_key_pems: Sequence[str] | None, programme_name: str, note: str) -> tuple[int, bytes]:
+    """Size and root of a note that the database keeps, by one of these keys; without, of whatever its text says."""
     name = origin(programme_name)
-    if public_key_pem is not None:
-        checkpoint = verify_checkpoint(note, origin=name, public_key_pem=public_key_pem)
+    if public_key_pems is not None:
+        checkpoint = verify_checkpoint(
+            note, origin=name, public_key_pem=key_of_note(note, name, public_key_pems)
+        )
         return checkpoint.size, checkpoint.root
     said, size, root = note_text(note)
     if said != name:

@@ -7,7 +7,6 @@ public half was already given out. A key that was made is not used before the cu
 Follows: PKCS #11 v2.40, C_InitToken, C_InitPIN, C_GenerateKeyPair.
 """
 
-import ctypes
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -16,7 +15,17 @@ import pkcs11
 from pkcs11 import Attribute, KeyType, Mechanism, MechanismFlag, PKCS11Error, TokenFlag
 from pkcs11.util.ec import encode_named_curve_parameters
 
-from enclave.backends.pkcs11 import check_key, find_halves, find_token, log_in, slots_with_tokens, uses_of
+from enclave.backends.function_list import initialise_token
+from enclave.backends.mechanisms import refuse_missing_mechanisms
+from enclave.backends.pkcs11 import (
+    check_key,
+    find_halves,
+    find_token,
+    find_token_after_restart,
+    log_in,
+    slots_with_tokens,
+    uses_of,
+)
 from enclave.keys import (
     AES_BITS,
     HMAC_BITS,
@@ -31,10 +40,7 @@ from enclave.keys import (
 )
 from enclave.pin import Pin
 
-TOKEN_LABEL_BYTES = 32
-
 _ED25519_OID = "1.3.101.112"
-_CKR_OK = 0
 _HIDDEN_TEMPLATE = {
     Attribute.TOKEN: True,
     Attribute.PRIVATE: True,
@@ -68,15 +74,24 @@ class CeremonyLine:
 
 
 def hold_ceremony(
-    module: Path, *, token_label: str, pin: Pin, so_pin: Pin, public_keys: Path
+    module: Path,
+    *,
+    token_label: str,
+    pin: Pin,
+    so_pin: Pin,
+    public_keys: Path,
+    token_serial: str | None = None,
 ) -> tuple[CeremonyLine, ...]:
     """Make the token and its keys as far as they are missing, and write the public keys to a directory.
 
+    Which of several tokens with that label is meant, its serial number says; a token so named is there already.
+
     Raises:
-        KeyBackendFailure: the token cannot be made or entered, a key is not as it must be, or a public key
-            file holds another key than the token.
+        KeyBackendFailure: the token cannot be made or entered, lacks a mechanism, a key is not as it must be, or
+            a public key file holds another key than the token.
     """
-    token = _token_made_ready(module, token_label=token_label, pin=pin, so_pin=so_pin)
+    token = _token_made_ready(module, token_label=token_label, serial=token_serial, pin=pin, so_pin=so_pin)
+    refuse_missing_mechanisms(token)
     with log_in(token, pin, may_write=True) as session:
         return tuple(
             _key_made_ready(session, KeyAddress(purpose, version=1), public_keys) for purpose in Purpose
@@ -84,7 +99,14 @@ def hold_ceremony(
 
 
 def make_next_version(
-    module: Path, *, token_label: str, pin: Pin, purpose: Purpose, after: int, public_keys: Path
+    module: Path,
+    *,
+    token_label: str,
+    pin: Pin,
+    purpose: Purpose,
+    after: int,
+    public_keys: Path,
+    token_serial: str | None = None,
 ) -> CeremonyLine:
     """Make the version of a purpose's key that follows version `after`; an enclave may go on serving meanwhile.
 
@@ -95,37 +117,27 @@ def make_next_version(
     """
     if after >= VERSION_MAX:
         raise KeyBackendFailure(f"there is no version of {purpose} after {after}")
-    token = find_token(module, token_label)
+    token = find_token(module, token_label, serial=token_serial)
     if token is None:
         raise KeyBackendFailure(f"there is no token labelled {token_label}: hold the key ceremony first")
     with log_in(token, pin, may_write=True) as session:
         return _key_made_ready(session, KeyAddress(purpose, version=after + 1), public_keys)
 
 
-def _token_made_ready(module: Path, *, token_label: str, pin: Pin, so_pin: Pin) -> pkcs11.Token:
-    token = find_token(module, token_label)
+def _token_made_ready(
+    module: Path, *, token_label: str, serial: str | None, pin: Pin, so_pin: Pin
+) -> pkcs11.Token:
+    token = find_token(module, token_label, serial=serial)
+    if token is None and serial is not None:
+        raise KeyBackendFailure(f"there is no token labelled {token_label} with serial {serial}")
     if token is None:
-        _initialise_token(module, token_label, so_pin)
-        token = find_token(module, token_label)
+        initialise_token(module, slot_id=_free_slot(module), label=token_label, so_pin=so_pin)
+        token = find_token_after_restart(module, token_label)
     if token is None:
         raise KeyBackendFailure("the token was initialised but cannot be found")
     if not token.flags & TokenFlag.USER_PIN_INITIALIZED:
         _set_user_pin(token, pin=pin, so_pin=so_pin)
     return token
-
-
-def _initialise_token(module: Path, token_label: str, so_pin: Pin) -> None:
-    """Call C_InitToken, which python-pkcs11 does not offer; softhsm2-util would want the PINs in its argv."""
-    label, secret = token_label.encode(), so_pin.reveal().encode()
-    if not 0 < len(label) <= TOKEN_LABEL_BYTES:
-        raise KeyBackendFailure(f"a token label has 1 to {TOKEN_LABEL_BYTES} bytes")
-    slot_id = _free_slot(module)
-    call = ctypes.CDLL(str(module)).C_InitToken
-    call.argtypes = (ctypes.c_ulong, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p)
-    call.restype = ctypes.c_ulong
-    result = call(slot_id, secret, len(secret), label.ljust(TOKEN_LABEL_BYTES))
-    if result != _CKR_OK:
-        raise KeyBackendFailure(f"the token cannot be initialised (PKCS#11 error {result:#x})")
 
 
 def _free_slot(module: Path) -> int:

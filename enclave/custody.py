@@ -61,11 +61,13 @@ def roster(path: Path) -> Roster:
 
 def log_in_to(arguments: argparse.Namespace) -> Pkcs11Keys:
     """The token that the options name. Raises: ArgumentsRefused, PinUnreadable, KeyBackendFailure."""
-    if arguments.module is None or arguments.token_label is None or arguments.pin_fd is None:
-        raise ArgumentsRefused("a PKCS#11 token needs --module, --token-label and --pin-fd")
-    return Pkcs11Keys.log_in_to(
-        arguments.module, token_label=arguments.token_label, pin=read_pin(arguments.pin_fd)
-    )
+    label, serial = arguments.token_label, arguments.token_serial
+    if arguments.module is None or arguments.pin_fd is None or (label is None and serial is None):
+        raise ArgumentsRefused(
+            "a PKCS#11 token needs --module, --token-label or --token-serial, and --pin-fd"
+        )
+    pin = read_pin(arguments.pin_fd)
+    return Pkcs11Keys.log_in_to(arguments.module, token_label=label, pin=pin, token_serial=serial)
 
 
 def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -85,7 +87,8 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def add_token_options(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     """Adds the options that name a token."""
     parser.add_argument("--module", type=Path, required=required, help="the PKCS#11 module")
-    parser.add_argument("--token-label", required=required)
+    parser.add_argument("--token-label", required=required, help="which of the module's tokens")
+    parser.add_argument("--token-serial", help="its serial number: alone, or to tell two of one label apart")
     parser.add_argument(
         "--pin-fd", type=int, required=required, help="a descriptor to read the user's PIN from"
     )
@@ -100,6 +103,7 @@ def _ceremony(arguments: argparse.Namespace) -> int:
         pin=read_pin(arguments.pin_fd),
         so_pin=read_pin(arguments.so_pin_fd),
         public_keys=arguments.public_keys,
+        token_serial=arguments.token_serial,
     )
     now = datetime.now(UTC)
     _write(_table(lines))
@@ -120,6 +124,7 @@ def _rotate(arguments: argparse.Namespace) -> int:
         purpose=purpose,
         after=max(versions, default=0),
         public_keys=arguments.public_keys,
+        token_serial=arguments.token_serial,
     )
     _write(_table([line]))
     not_before = arguments.not_before or datetime.now(UTC) + VERIFIERS_FIRST

@@ -87,7 +87,20 @@ class Algorithm(StrEnum):
 
 
 class KeyBackendFailure(Exception):
-    """The keys are not to be had: no token, wrong PIN, a key missing or not as it must be."""
+    """The keys are not to be had: no token, wrong PIN, a key missing or not as it must be.
+
+    KeyBackendFailure
+    ├── TokenLost   the token worked at the start and does so no more: only a new login can help
+    └── SealBroken  what was sealed does not open: it, its nonce or its context is not what it was
+    """
+
+
+class TokenLost(KeyBackendFailure):
+    """The token worked at the start and does so no more: only a new login can help."""
+
+
+class SealBroken(KeyBackendFailure):
+    """What was sealed does not open: it, its nonce or its context is not what it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +162,7 @@ class KeyBackend(Protocol):
         """Encrypt under a nonce of 12 bytes that is never used twice; answers ciphertext and tag."""
 
     def unseal(self, address: KeyAddress, sealed: bytes, *, nonce: bytes, context: bytes) -> bytes:
-        """Decrypt what was sealed under this nonce and context."""
+        """Decrypt what was sealed under this nonce and context. Raises: SealBroken."""
 
     def agree(self, address: KeyAddress, peer_public_point: bytes) -> bytes:
         """The shared x coordinate, 32 bytes, with a peer's uncompressed P-256 point."""

@@ -9,6 +9,7 @@ import base64
 import binascii
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidSignature
@@ -75,6 +76,21 @@ def verify_checkpoint(note: str, *, origin: str, public_key_pem: str) -> Checkpo
     for signature in signed:
         _check(public_key, signature, text)
     return _read_checkpoint(text, origin)
+
+
+def key_of_note(note: str, origin: str, public_key_pems: Sequence[str]) -> str:
+    """The one of these keys, versions of one purpose, that the note says it is signed by; the first, if none is.
+
+    Which one a note names is no proof: `verify_checkpoint` asks for that.
+
+    Raises:
+        NoteInvalid: not a note, or one of the keys is not an Ed25519 key.
+    """
+    _, signatures = _split(note)
+    named = {line.rpartition(" ")[2] for line in signatures}
+    hashes = {_decoded(text)[:KEY_HASH_BYTES] for text in named}
+    found = (pem for pem in public_key_pems if _key_hash(origin, _public_key(pem)) in hashes)
+    return next(found, public_key_pems[0])
 
 
 def _split(note: str) -> tuple[str, list[str]]:

@@ -98,7 +98,11 @@ class Server:
         self.close()
 
     def serve(self) -> None:
-        """Answer rounds of requests until `stop`."""
+        """Answer rounds of requests until `stop`.
+
+        Raises:
+            TokenLost: nothing can be signed any more. Who asked has been refused; whoever started us has to again.
+        """
         while self._serve_round():
             pass
 
@@ -127,6 +131,7 @@ class Server:
         if self._listener.fileno() in ready:
             self._accept_all()
         self._answer([self._callers[number] for number in ready if number in self._callers])
+        self._signer.refuse_to_go_on()
         return True
 
     def _accept_all(self) -> None:

@@ -16,7 +16,7 @@ from enclave import canonical, notes, policy, tokens
 from enclave.attestation import Statement, attested_keys
 from enclave.facts import PayoutFacts, PayoutRecord
 from enclave.keyring import Keyring, NoKey, Sweep
-from enclave.keys import KeyAddress, KeyBackendFailure, KeyIdentity, Purpose
+from enclave.keys import KeyAddress, KeyBackendFailure, KeyIdentity, Purpose, TokenLost
 from enclave.loading import Loading
 from enclave.log import EntryKind, LogEntry, LogFacts, LogUnavailable, SigningLog
 from enclave.measurement import Measurement, MeasurementFailed
@@ -128,6 +128,7 @@ class Signer:
         self._limits = limits
         self._mirror = mirror
         self._measurement = measurement
+        self._lost: TokenLost | None = None
         self._memory = Memory.rebuilt(log.records())
 
     def record_start(self) -> Sweep:
@@ -144,10 +145,25 @@ class Signer:
         self._log.append([entry], at=now)
         self._memory.join([entry], at=now)
         self._loading.load(self._memory, now=now)
-        for address, reason in self._loading.sweep.unusable.items():
-            if self._keyring.register.keys[address].signs(now):
-                raise KeyBackendFailure(reason)
+        self._refuse_unusable_keys(now)
         return self._loading.sweep
+
+    def _refuse_unusable_keys(self, now: datetime) -> None:
+        keys, unusable = self._keyring.register.keys, self._loading.sweep.unusable
+        missed = {address: reason for address, reason in unusable.items() if keys[address].signs(now)}
+        if missed:
+            facts: list[LogFacts] = [{"key_id": str(address), "error": "unusable"} for address in missed]
+            self._log.append([LogEntry(EntryKind.FAILED, "keys", each) for each in facts], at=now)
+            raise KeyBackendFailure("; ".join(missed.values()))
+
+    def refuse_to_go_on(self) -> None:
+        """Return if there is a point in going on; to be called between rounds, when all have their answers.
+
+        Raises:
+            TokenLost: a signature failed, and every one from now on would. The failure is in the log.
+        """
+        if self._lost is not None:
+            raise self._lost
 
     def keep_mirror(self) -> float | None:
         """Have the log's head kept if it is time to; says in how many seconds it will be, None: nothing is new."""
@@ -317,6 +333,7 @@ class Signer:
             return self._sign(case.outcome)
         except Exception as error:  # noqa: BLE001  # fail closed: a back end that breaks down did not sign
             self._record_failure(case.outcome.request, error)
+            self._lost = error if isinstance(error, TokenLost) else self._lost
             return refusal(RefusalCode.INTERNAL)
 
     def _record_failure(self, request: SigningRequest, error: Exception) -> None:

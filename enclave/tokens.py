@@ -129,6 +129,16 @@ def verify_access_token(
     return claims
 
 
+def key_id_of(token: str) -> str | None:
+    """The key that a token says it is signed with, if it says so readably. Proves nothing."""
+    try:
+        header, _, _ = _segments(token)
+        key_id = parse_object(header).get("kid")
+    except (TokenInvalid, ValueError):
+        return None
+    return key_id if isinstance(key_id, str) else None
+
+
 def _verified_payload(token: str, keys: Mapping[str, str]) -> bytes:
     header, _, _ = _segments(token)
     members = parse_object(header)

@@ -1,14 +1,18 @@
 """Keys in a PKCS#11 token: found once, checked before first use, never taken out.
 
 One session and one thread: python-pkcs11 initialises the module without locks, and SoftHSM dies of a second
-thread. A key that could be taken out or changed, that was brought in from outside, that is there twice, that may do
-more than its purpose wants, or that fails its own trial is not used. Raw ECDSA signs and cuts short whatever it is
-given, so the hash is made here and is always 32 bytes long.
+thread. Another thread, or a child that inherited the login, is turned away here, whatever the module would do. A key
+that could be taken out or changed, that was brought in from outside, that is there twice, that may do more than its
+purpose wants, or that fails its own trial is not used. Raw ECDSA signs and cuts short whatever it is given, so the
+hash is made here and is always 32 bytes long.
 Follows: PKCS #11 v2.40 (objects, mechanisms) and v3.0 (EDDSA).
 """
 
 import hashlib
+import os
+import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, TypeAlias, TypeVar
@@ -28,6 +32,8 @@ from enclave.keys import (
     KeyBackendFailure,
     KeyIdentity,
     Purpose,
+    SealBroken,
+    TokenLost,
     algorithm_of,
     fingerprint,
     verifies,
@@ -133,6 +139,18 @@ class OpenKey:
         finally:
             shared.destroy()
 
+    def try_out(self) -> None:
+        """Do something harmless; the token's own errors pass through."""
+        match algorithm_of(self.purpose):
+            case Algorithm.HMAC_SHA256:
+                self.mac(CHECK_TEXT)
+            case Algorithm.AES_256_GCM:
+                self.seal(b"", nonce=CHECK_NONCE, context=CHECK_TEXT)
+            case Algorithm.ECDH_P256:
+                self.agree(_point(ec.generate_private_key(ec.SECP256R1())))
+            case _:
+                self.sign(SELF_TEST_MESSAGE)
+
     def _insist_on(self, algorithm: Algorithm) -> None:
         if algorithm_of(self.purpose) is not algorithm:
             raise KeyBackendFailure(f"{self.purpose} is no key for {algorithm}")
@@ -154,17 +172,21 @@ class Pkcs11Keys:
         """Use `log_in_to`."""
         self._session = session
         self._opened: dict[KeyAddress, OpenKey] = {}
+        self._owner = _asker()
 
     @classmethod
-    def log_in_to(cls, module: Path, *, token_label: str, pin: Pin) -> Self:
-        """Log in to the token with this label.
+    def log_in_to(
+        cls, module: Path, *, token_label: str | None, pin: Pin, token_serial: str | None = None
+    ) -> Self:
+        """Log in to the token with this label, serial number or both.
 
         Raises:
             KeyBackendFailure: no module, no token, or a wrong PIN.
         """
-        token = find_token(module, token_label)
+        token = find_token(module, token_label, serial=token_serial)
         if token is None:
-            raise KeyBackendFailure(f"there is no token labelled {token_label}: hold the key ceremony first")
+            named = _named(token_label, token_serial)
+            raise KeyBackendFailure(f"there is no token {named}: hold the key ceremony first")
         return cls(log_in(token, pin, may_write=False))
 
     def stock(self) -> Collection[str]:
@@ -205,18 +227,26 @@ class Pkcs11Keys:
         return self._using(address, lambda key: key.seal(plaintext, nonce=nonce, context=context))
 
     def unseal(self, address: KeyAddress, sealed: bytes, *, nonce: bytes, context: bytes) -> bytes:
-        """The plaintext; SoftHSM answers GeneralError when something of it changed."""
-        return self._using(address, lambda key: key.unseal(sealed, nonce=nonce, context=context))
+        """The plaintext. Raises: SealBroken, which SoftHSM calls GeneralError, so that a working token proves it."""
+        try:
+            return self._using(address, lambda key: key.unseal(sealed, nonce=nonce, context=context))
+        except TokenLost:
+            raise
+        except KeyBackendFailure as error:
+            raise SealBroken(str(error)) from None
 
     def agree(self, address: KeyAddress, peer_public_point: bytes) -> bytes:
         """The shared x coordinate with a peer."""
         return self._using(address, lambda key: key.agree(peer_public_point))
 
     def close(self) -> None:
-        """Log out."""
-        self._session.close()
+        """Log out; from a token that is lost there is nothing to log out of."""
+        with suppress(PKCS11Error):
+            self._session.close()
 
     def _using(self, address: KeyAddress, use: Callable[[OpenKey], T]) -> T:
+        if _asker() != self._owner:
+            raise KeyBackendFailure("the token is for the process and the thread that logged in")
         key = self._opened.get(address)
         if key is None:
             raise KeyBackendFailure(f"the key {address} was not opened")
@@ -224,7 +254,21 @@ class Pkcs11Keys:
             return use(key)
         except PKCS11Error as error:
             # Nothing of a PKCS#11 error is about what was asked: its kind is all there is to say.
-            raise KeyBackendFailure(f"the token did not do it ({type(error).__name__})") from None
+            raise _failure(key, error) from None
+
+
+def _failure(key: OpenKey, error: PKCS11Error) -> KeyBackendFailure:
+    """Lost is a token that cannot even repeat what it did at the start: modules name that in many ways."""
+    try:
+        key.try_out()
+    except PKCS11Error:
+        return TokenLost(f"the token is lost ({type(error).__name__})")
+    return KeyBackendFailure(f"the token did not do it ({type(error).__name__})")
+
+
+def _asker() -> tuple[int, int]:
+    """The process and the thread that are running."""
+    return os.getpid(), threading.get_ident()
 
 
 def slots_with_tokens(module: Path) -> list[Slot]:
@@ -240,20 +284,48 @@ def slots_with_tokens(module: Path) -> list[Slot]:
         raise KeyBackendFailure(f"the PKCS#11 module does not start ({type(error).__name__})") from error
 
 
-def find_token(module: Path, token_label: str) -> pkcs11.Token | None:
-    """The one token with this label, if there is one; slot numbers change, labels do not.
+def find_token(module: Path, token_label: str | None, *, serial: str | None = None) -> pkcs11.Token | None:
+    """The one token with this label, serial number or both, if there is one; slot numbers change, these do not.
 
     Raises:
-        KeyBackendFailure: the module does not start, or two tokens have the label.
+        KeyBackendFailure: the module does not start, or two tokens are called so.
     """
     try:
         present = [slot.get_token() for slot in slots_with_tokens(module)]
-        tokens = [token for token in present if token.label == token_label]
+        tokens = [token for token in present if _is_called(token, token_label, serial)]
     except PKCS11Error as error:
         raise KeyBackendFailure(f"the tokens cannot be listed ({type(error).__name__})") from error
     if len(tokens) > 1:
-        raise KeyBackendFailure(f"more than one token is labelled {token_label}")
+        raise KeyBackendFailure(
+            f"there is more than one token {_named(token_label, serial)}: give its serial"
+        )
     return tokens[0] if tokens else None
+
+
+def _is_called(token: pkcs11.Token, label: str | None, serial: str | None) -> bool:
+    if serial is not None and token.serial.decode("ascii", "replace").strip() != serial:
+        return False
+    return label is None or token.label == label
+
+
+def _named(label: str | None, serial: str | None) -> str:
+    names = [f"labelled {label}"] if label is not None else []
+    return " and ".join([*names, f"with serial {serial}"] if serial is not None else names)
+
+
+def find_token_after_restart(module: Path, token_label: str) -> pkcs11.Token | None:
+    """The token as `find_token`, after the module was stopped and started: some list their tokens only then.
+
+    Ends every session and every token that was found before.
+
+    Raises:
+        KeyBackendFailure: as `find_token`.
+    """
+    try:
+        pkcs11.lib(str(module)).reinitialize()
+    except (RuntimeError, OSError) as error:
+        raise KeyBackendFailure(f"the PKCS#11 module does not start ({type(error).__name__})") from error
+    return find_token(module, token_label)
 
 
 def log_in(token: pkcs11.Token, pin: Pin, *, may_write: bool) -> pkcs11.Session:
@@ -315,10 +387,13 @@ def _passes_trial(key: OpenKey, public: PublicKeyTypes, pem: str) -> bool:
     """Whether the hidden half is the public half's."""
     if isinstance(public, ec.EllipticCurvePublicKey) and algorithm_of(key.purpose) is Algorithm.ECDH_P256:
         peer = ec.generate_private_key(ec.SECP256R1())
-        point = peer.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
-        return key.agree(point) == peer.exchange(ec.ECDH(), public)
+        return key.agree(_point(peer)) == peer.exchange(ec.ECDH(), public)
     signature = key.sign(SELF_TEST_MESSAGE)
     return verifies(key.purpose, pem, message=SELF_TEST_MESSAGE, signature=signature)
+
+
+def _point(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
 
 
 def _check_value(key: OpenKey) -> str:

@@ -26,6 +26,7 @@ from enclave.keys import (
     KeyBackendFailure,
     KeyIdentity,
     Purpose,
+    SealBroken,
     algorithm_of,
     fingerprint,
 )
@@ -108,7 +109,7 @@ class SoftwareKeys:
         try:
             return self._cipher(address).decrypt(nonce, sealed, context)
         except InvalidTag as error:
-            raise KeyBackendFailure("what was sealed does not open") from error
+            raise SealBroken("what was sealed does not open") from error
 
     def agree(self, address: KeyAddress, peer_public_point: bytes) -> bytes:
         """The shared x coordinate with a peer."""

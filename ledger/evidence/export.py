@@ -103,13 +103,12 @@ def build_package(
     note: str,
     *,
     created_at: datetime,
-    public_keys: Mapping[str, str],
+    checkpoint_key_pem: str,
 ) -> dict[str, bytes]:
-    """The files of an export, by name, manifest included. `public_keys` are PEM texts by purpose.
+    """The files of an export, by name, manifest included; the key is the one that the note is signed by.
 
     Raises:
         EvidenceBroken: a sealed row is not what it was when it was sealed, or the note is not of this head.
-        KeyError: there is no public key for the purpose `checkpoint`.
     """
     origin = _origin(head, note)
     sheets = _Sheets(programme.name, account_facts(tx, programme.id), unit_facts(tx, programme.id))
@@ -122,7 +121,7 @@ def build_package(
         raise EvidenceBroken(f"the log of {programme.id} has not the root of the head {head.size}")
     files = sheets.files() | {
         "checkpoint.txt": note.encode(),
-        "checkpoint-key.pem": public_keys["checkpoint"].encode(),
+        "checkpoint-key.pem": checkpoint_key_pem.encode(),
     }
     return files | {"manifest.json": _manifest(programme, head, origin, created_at, files)}
 

@@ -3,7 +3,9 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +13,24 @@ from pathlib import Path
 from api.custodians import NAMES, make_custodians
 from enclave.client import EnclaveClient
 from enclave.drafts import endorse, read_draft, signature_of
+from enclave.log import EntryKind, LogRecord, read_log
 from enclave.softhsm import CONFIGURATION_VARIABLE
 
 TOKEN_LABEL = "tallystick-test"
 PIN = "user-pin-9f2c41d8e7b6a503"
 SO_PIN = "officer-pin-1b7d90c2f4e8a6"
+PATIENCE_S = 30
 NO_DATABASE = "postgresql://tallystick_enclave@127.0.0.1:1/nowhere"
+
+
+def eventually(holds: Callable[[], bool]) -> bool:
+    """Whether it comes true before long."""
+    end_s = time.monotonic() + PATIENCE_S
+    while not holds():
+        if time.monotonic() > end_s:
+            return False
+        threading.Event().wait(0.02)
+    return True
 
 
 @contextmanager
@@ -113,10 +127,14 @@ class SoftHsmToken:
         return command
 
     @contextmanager
-    def serving(self, enclave_directory: Path, **options: str) -> Iterator["RunningEnclave"]:
+    def serving(
+        self, enclave_directory: Path, *, more: Sequence[str] = (), **options: str | None
+    ) -> Iterator["RunningEnclave"]:
+        """A running enclave; `more` is for options that are given several times."""
         with secret_on_a_descriptor(PIN) as pin_fd:
+            command = self.serve_command(enclave_directory, **{"pin_fd": str(pin_fd), **options})
             process = subprocess.Popen(
-                self.serve_command(enclave_directory, **{"pin_fd": str(pin_fd), **options}),
+                [*command, *more],
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
@@ -167,6 +185,18 @@ class RunningEnclave:
     def terminate(self) -> int:
         self.process.terminate()
         return self.process.wait(timeout=30)
+
+    def records(self) -> list[LogRecord]:
+        return list(read_log(self.log_path))
+
+    def kinds(self) -> list[EntryKind]:
+        return [record.entry.kind for record in self.records()]
+
+    def complaint(self) -> str:
+        """What it said last, having ended by itself."""
+        assert self.process.wait(timeout=30) == 2
+        told = self.errors().splitlines()
+        return [line for line in told if not line.endswith((" done", " NOT DONE"))][-1]
 
     def errors(self) -> str:
         assert self.process.stderr is not None

@@ -230,7 +230,7 @@ def test_the_enclave_says_what_it_measured_its_keys_its_starts_and_where_its_log
         ended = audit(tmp_path / "signing.log")
 
     assert statement == replace(STATEMENT, boot=2, log=ended)
-    assert ended.count == 4
+    assert ended.count == 5
 
 
 def test_each_attestation_is_in_the_log_before_it_is_given(tmp_path: Path) -> None:
@@ -245,9 +245,9 @@ def test_each_attestation_is_in_the_log_before_it_is_given(tmp_path: Path) -> No
         ("granted", "attestation"),
         ("granted", "attestation"),
     ]
-    assert [record.hash for record in records[1:]] == [first.log.hash, second.log.hash]
-    assert records[1].entry.facts["nonce"] == NONCE.hex()
-    assert records[1].entry.facts["key_id"] == "identity/v1"
+    assert [record.hash for record in records[2:]] == [first.log.hash, second.log.hash]
+    assert records[2].entry.facts["nonce"] == NONCE.hex()
+    assert records[2].entry.facts["key_id"] == "identity/v1"
 
 
 @pytest.mark.parametrize("nonce", [b"", bytes(31), bytes(33)])

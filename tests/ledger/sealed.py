@@ -227,7 +227,14 @@ def package(open_tx: OpenTx, programme_id: ProgrammeId, head: TreeHead, keys: Ke
     note = keys.note(head)
     with open_tx() as tx:
         programme = read_programmes(tx, [programme_id])[programme_id]
-        return build_package(tx, programme, head, note, created_at=MONDAY_MORNING, public_keys=keys.public())
+        return build_package(
+            tx,
+            programme,
+            head,
+            note,
+            created_at=MONDAY_MORNING,
+            checkpoint_key_pem=keys.public()["checkpoint"],
+        )
 
 
 def write(directory: Path, files: Mapping[str, bytes], keys: Keys) -> Path:

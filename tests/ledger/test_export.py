@@ -592,7 +592,7 @@ def test_a_note_of_another_head_is_not_exported(open_tx: OpenTx, exported: Expor
             exported.head,
             note,
             created_at=MONDAY_MORNING,
-            public_keys=exported.keys.public(),
+            checkpoint_key_pem=exported.keys.public()["checkpoint"],
         )
 
 
