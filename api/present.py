@@ -1,5 +1,6 @@
 """How the book's values look to callers: plain JSON, ids as text, amounts as whole minor units, times in UTC."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -242,7 +243,7 @@ def moved(item: Moved) -> Json:
     }
 
 
-def payout(item: Payout, attempts: list[Attempt], history: list[Json]) -> Json:
+def payout(item: Payout, attempts: Sequence[Attempt] = (), history: Sequence[Json] = ()) -> Json:
     """A payout with its attempts and its history."""
     return {
         "id": item.id,

@@ -9,14 +9,15 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
+from enclave.approvals import Approver, ApproversUnreadable, read_approvers
 from enclave.backends.pkcs11 import Pkcs11Keys
 from enclave.backends.software import SoftwareKeys
 from enclave.ceremony import CeremonyLine, Deed, hold_ceremony
@@ -26,7 +27,7 @@ from enclave.keys import KeyBackend, KeyBackendFailure
 from enclave.log import LogBroken, LogUnavailable, SigningLog, audit, read_log
 from enclave.mirror import HeadsUnavailable, Mirror, contradiction
 from enclave.pin import Pin, PinUnreadable, read_pin
-from enclave.policy import PAYMENT_LIMIT_MINOR_MAX, Limits
+from enclave.policy import APPROVALS_NEEDED, PAYMENT_LIMIT_MINOR_MAX, Conditions, Limits
 from enclave.refusals import refusal
 from enclave.server import Server, SocketUnavailable
 from enclave.store import DatabaseFacts, DatabaseHeads
@@ -34,6 +35,8 @@ from enclave.store import DatabaseFacts, DatabaseHeads
 EXIT_DONE = 0
 EXIT_BROKEN = 1
 EXIT_FAILED = 2
+# More seconds than a date holds would end the process where it is least expected.
+WHOLE_MAX = 10**12 - 1
 
 
 class ArgumentsRefused(Exception):
@@ -47,6 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return command(arguments)
     except (
+        ApproversUnreadable,
         ArgumentsRefused,
         HardeningRefused,
         HeadsUnavailable,
@@ -62,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _serve(arguments: argparse.Namespace) -> int:
     _refuse_software_keys_in_production(arguments)
-    limits = _limits(arguments)
+    limits, conditions, approvers = _limits(arguments), _conditions(arguments), _approvers(arguments)
     steps = harden(_account(arguments))
     if arguments.production:
         insist(steps)
@@ -79,6 +83,8 @@ def _serve(arguments: argparse.Namespace) -> int:
             log=log,
             clock=_now,
             limits=limits,
+            conditions=conditions,
+            approvals=lambda: approvers,
             mirror=Mirror(log, heads, accepted=arguments.accept_head),
             allowed_uids=arguments.allow_uid,
         ) as server,
@@ -129,6 +135,30 @@ def _limits(arguments: argparse.Namespace) -> Limits:
     if arguments.production and (limits.per_hour_minor is None or limits.per_day_minor is None):
         raise ArgumentsRefused("production needs --per-hour-limit-minor and --per-day-limit-minor")
     return limits
+
+
+def _conditions(arguments: argparse.Namespace) -> Conditions:
+    """What is not said is not asked for, outside production."""
+    flags = ("approvals_above_minor", "approvals_needed", "cooling_period_s", "screening_age_max_s")
+    missing = [flag for flag in flags if getattr(arguments, flag) is None]
+    if arguments.production and missing:
+        raise ArgumentsRefused(f"production needs --{missing[0].replace('_', '-')}")
+    return Conditions(
+        approvals_above_minor=arguments.approvals_above_minor,
+        approvals_needed=APPROVALS_NEEDED
+        if arguments.approvals_needed is None
+        else arguments.approvals_needed,
+        cooling=_seconds(arguments.cooling_period_s),
+        screening_age_max=_seconds(arguments.screening_age_max_s),
+    )
+
+
+def _seconds(count: int | None) -> timedelta | None:
+    return None if count is None else timedelta(seconds=count)
+
+
+def _approvers(arguments: argparse.Namespace) -> Mapping[str, Approver]:
+    return {} if arguments.approvals is None else read_approvers(arguments.approvals)
 
 
 def _serve_until_stopped(server: Server, socket_path: Path) -> None:
@@ -267,6 +297,7 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
             metavar="N",
             help=f"what a programme may pay out in the last {length}, in one currency (default: no limit)",
         )
+    _add_conditions(parser)
     parser.add_argument(
         "--name", default="enclave", help="what it is called among the enclaves of one database"
     )
@@ -284,6 +315,32 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         help="answer exactly these users (default: the own one and root)",
     )
     parser.set_defaults(command=_serve)
+
+
+def _add_conditions(parser: argparse.ArgumentParser) -> None:
+    for flag, least, meaning in (
+        ("--approvals-above-minor", 0, "a payout of more than this needs approvals (default: none does)"),
+        ("--approvals-needed", 1, f"by how many different people (default: {APPROVALS_NEEDED})"),
+        ("--cooling-period-s", 0, "how long ago an account that is paid was set, and verified at all (default: any)"),
+        ("--screening-age-max-s", 0, "how old a payout's screening may be (default: any age)"),
+    ):  # fmt: skip
+        parser.add_argument(flag, type=_at_least(least), metavar="N", help=meaning)
+    parser.add_argument(
+        "--approvals",
+        type=Path,
+        metavar="FILE",
+        help="who may approve payouts: a JSON list of {id, public_key_pem, programme_ids} (default: nobody)",
+    )
+
+
+def _at_least(least: int) -> Callable[[str], int]:
+    def whole(text: str) -> int:
+        number = int(text)
+        if not least <= number <= WHOLE_MAX:
+            raise argparse.ArgumentTypeError(f"{text} is not a whole number from {least} to {WHOLE_MAX}")
+        return number
+
+    return whole
 
 
 def _add_ceremony(parser: argparse.ArgumentParser) -> None:

@@ -10,17 +10,18 @@ import os
 import selectors
 import socket
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from enclave.approvals import Approver
 from enclave.facts import PayoutFacts
 from enclave.keys import KeyBackend
 from enclave.log import SigningLog
 from enclave.mirror import Mirror
-from enclave.policy import Limits
+from enclave.policy import Conditions, Limits
 from enclave.protocol import MESSAGE_BYTES_MAX, write_answer
 from enclave.refusals import RefusalCode, refusal
 from enclave.signer import Clock, Letter, Peer, Signer
@@ -55,6 +56,8 @@ class Server:
         log: SigningLog,
         clock: Clock,
         limits: Limits,
+        conditions: Conditions,
+        approvals: Callable[[], Mapping[str, Approver]],
         mirror: Mirror | None,
         allowed_uids: Iterable[int] | None = None,
     ) -> None:
@@ -68,7 +71,16 @@ class Server:
         """
         own = {os.geteuid(), _ROOT}
         self._allowed_uids = frozenset(own if allowed_uids is None else allowed_uids)
-        self._signer = Signer(keys=keys, facts=facts, log=log, clock=clock, limits=limits, mirror=mirror)
+        self._signer = Signer(
+            keys=keys,
+            facts=facts,
+            log=log,
+            clock=clock,
+            limits=limits,
+            conditions=conditions,
+            approvals=approvals,
+            mirror=mirror,
+        )
         self._signer.record_start()
         self._socket_path = socket_path
         self._listener = _listen(socket_path, open_to_others=not self._allowed_uids <= own)

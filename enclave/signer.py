@@ -13,13 +13,14 @@ from datetime import UTC, datetime, timedelta
 from typing import TypeAlias, assert_never
 
 from enclave import canonical, notes, policy, tokens
+from enclave.approvals import Approver
 from enclave.facts import PayoutFacts, PayoutRecord
 from enclave.keys import KeyBackend, Purpose, current_key, fingerprint
 from enclave.log import EntryKind, LogEntry, LogFacts, LogUnavailable, SigningLog
 from enclave.memory import Memory
 from enclave.mirror import Mirror
 from enclave.notes import Checkpoint
-from enclave.policy import CLOCK_SKEW_S_MAX, Before, Limits
+from enclave.policy import CLOCK_SKEW_S_MAX, Before, Conditions, Limits
 from enclave.protocol import (
     EXPORT_PREFIX,
     AccessTokenRequest,
@@ -96,13 +97,18 @@ class Signer:
         log: SigningLog,
         clock: Clock,
         limits: Limits,
+        conditions: Conditions,
+        approvals: Callable[[], Mapping[str, Approver]],
         mirror: Mirror | None,
     ) -> None:
+        """`approvals` says whose approvals count, each time anew: by the approver's id."""
         self._keys = keys
         self._facts = facts
         self._log = log
         self._clock = clock
         self._limits = limits
+        self._conditions = conditions
+        self._approvals = approvals
         self._mirror = mirror
         self._memory = Memory.rebuilt(log.records())
         self._public_keys = {
@@ -218,7 +224,15 @@ class Signer:
             return refusal(RefusalCode.FACTS_UNAVAILABLE)
         record = shared.records.get(request.payout_id)
         before = _signed_before(record, shared)
-        return policy.refuse_payout(request, record, before=before, limits=self._limits)
+        return policy.refuse_payout(
+            request,
+            record,
+            before=before,
+            limits=self._limits,
+            conditions=self._conditions,
+            approvers=self._approvals(),
+            now=shared.now,
+        )
 
     def _make_durable(self, cases: Sequence[_Case]) -> bool:
         entries = [case.entry for case in cases if case.entry is not None]

@@ -277,6 +277,7 @@ def _payout(item: Cleared[PayoutOrder | SweepOrder], programme: Programme) -> Pa
         debtor_iban=ordered.debtor_iban,
         end_to_end_id=ordered.end_to_end_id,
         remittance=ordered.remittance,
+        initiator=ordered.initiator,
         order_digest=item.clearance.order_digest,
         clearance_id=item.clearance.id,
         transfer_id=TransferId(derived("xfr", ordered.payout_id, "ordered")),

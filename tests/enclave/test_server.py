@@ -21,7 +21,7 @@ from enclave.facts import PayoutFacts
 from enclave.keys import KeyBackend, Purpose, verifies
 from enclave.log import EntryKind, LogRecord, SigningLog, audit
 from enclave.notes import Checkpoint, verify_checkpoint
-from enclave.policy import Limits
+from enclave.policy import Conditions, Limits
 from enclave.protocol import EXPORT_PREFIX, MESSAGE_BYTES_MAX, Signature
 from enclave.server import CALLERS_MAX, Server, SocketUnavailable
 from enclave.signer import Letter, Peer, Signer
@@ -75,6 +75,8 @@ class Enclave:
                 log=log,
                 clock=lambda: NOW,
                 limits=self.limits,
+                conditions=Conditions(),
+                approvals=dict,
                 mirror=None,
                 allowed_uids=self.allowed_uids,
             ) as server,
@@ -157,7 +159,16 @@ def test_two_bodies_for_one_payout_in_one_round_get_one_signature(tmp_path: Path
     ]
 
     with SigningLog.open(tmp_path / "signing.log", now=NOW) as log:
-        signer = Signer(keys=KEYS, facts=facts, log=log, clock=lambda: NOW, limits=Limits(), mirror=None)
+        signer = Signer(
+            keys=KEYS,
+            facts=facts,
+            log=log,
+            clock=lambda: NOW,
+            limits=Limits(),
+            conditions=Conditions(),
+            approvals=dict,
+            mirror=None,
+        )
         answers = signer.answer(letters)
 
     assert [b'"ok":true' in answer for answer in answers] == [True, False, True]
@@ -334,7 +345,16 @@ def test_what_could_not_be_recorded_is_not_remembered(tmp_path: Path) -> None:
     facts = MemoryFacts({PAYOUT_ID: good_record()})
     log_path = tmp_path / "signing.log"
     with SigningLog.open(log_path, now=NOW) as log:
-        signer = Signer(keys=KEYS, facts=facts, log=log, clock=lambda: NOW, limits=Limits(), mirror=None)
+        signer = Signer(
+            keys=KEYS,
+            facts=facts,
+            log=log,
+            clock=lambda: NOW,
+            limits=Limits(),
+            conditions=Conditions(),
+            approvals=dict,
+            mirror=None,
+        )
         soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (log_path.stat().st_size + 10, hard))
         try:
@@ -514,6 +534,8 @@ def test_a_second_server_does_not_take_the_socket_over(enclave: Enclave, tmp_pat
             log=log,
             clock=lambda: NOW,
             limits=Limits(),
+            conditions=Conditions(),
+            approvals=dict,
             mirror=None,
         )
 

@@ -14,7 +14,7 @@ from enclave import canonical
 from enclave.backends.software import SoftwareKeys
 from enclave.canonical import JsonValue
 from enclave.log import SigningLog
-from enclave.policy import CLOCK_SKEW_S_MAX, Limits
+from enclave.policy import CLOCK_SKEW_S_MAX, Conditions, Limits
 from enclave.signer import Letter, Peer, Signer
 from enclave.spending import Purse, Spending, Window
 from tests.enclave.payouts import (
@@ -84,7 +84,14 @@ class Desk:
         letters = [Letter(peer=Peer(pid=1, uid=0), data=_message(number, body)) for number in numbers]
         with SigningLog.open(self.path, now=self.now) as log:
             signer = Signer(
-                keys=KEYS, facts=self.facts, log=log, clock=lambda: self.now, limits=self.limits, mirror=None
+                keys=KEYS,
+                facts=self.facts,
+                log=log,
+                clock=lambda: self.now,
+                limits=self.limits,
+                conditions=Conditions(),
+                approvals=dict,
+                mirror=None,
             )
             return [_told(answer) for answer in signer.answer(letters)]
 
