@@ -154,6 +154,19 @@ class PartyBody(Body):
     commission_bps: Annotated[StrictInt, Field(ge=0, le=BPS_WHOLE)] | None = None
 
 
+class PayoutAccountBody(Body):
+    """Another account that a party is paid out to. Without `name`, the payee's name is the party's."""
+
+    name: Name | None = None
+    iban: Iban
+
+
+class VerificationBody(Body):
+    """How somebody found out that an account is the payee's: by looking himself, or by asking the payee's bank."""
+
+    how: Literal["four_eyes", "payee_check"]
+
+
 class AuthenticatorBody(Body):
     """A payer's device: its EC P-256 public key."""
 
@@ -238,6 +251,13 @@ class PayoutBody(Body):
     currency: CurrencyCode
     rail: Rail
     remittance: Annotated[str, BeforeValidator(_plain_text), Field(min_length=3, max_length=140)]
+
+
+class ApprovalBody(Body):
+    """An approver's signature over a payout's `text_to_sign`: ECDSA, P-256, SHA-256, DER in base64."""
+
+    approver_id: Annotated[str, Field(pattern=r"^[!-~]{1,64}$")]
+    signature: Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]{8,200}={0,2}$")]
 
 
 class SweepBody(Body):

@@ -14,6 +14,7 @@ from api.handlers.deposits import credit_arrivals
 from api.handlers.exports import BANK_ZONE, day_ends_at, wish_for_statement
 from api.handlers.parties import rescreen_page
 from api.parts import Parts
+from api.waiting_payouts import WaitingPayouts
 from enclave.client import EnclaveRefused
 from enclave.notes import key_of_note
 from ledger.core.errors import EvidenceBroken
@@ -30,7 +31,7 @@ from ledger.store.evidence import latest_checkpoint, read_export, save_export_fa
 from ledger.store.jobs import promise
 from ledger.store.notices import lock_unprocessed, mark_processed, unprocessed_webhooks
 from ledger.store.parties import read_parties
-from ledger.store.payouts import left_behind, payouts_in
+from ledger.store.payouts import left_behind, overdue, payouts_in
 from ledger.store.programmes import Programme, all_programmes, programmes_at_bank, read_programmes
 from ledger.store.rows import Page
 from ledger.store.statements import read_statement_request, settle_statement_request
@@ -47,6 +48,7 @@ from partners.contract import (
 from partners.host.bank import BankHost
 
 OVERDUE_MAX = 200
+OVERDUE_AFTER = timedelta(seconds=payouts.RETRY_DELAY_MAX_S + 300)  # by then any promise to try again was due
 RESCREEN_PAGE = 200
 LEFT_BEHIND = timedelta(minutes=15)  # far longer than any sending takes
 SEALINGS_MAX = 1000  # one after another, while there is more to seal than one checkpoint takes
@@ -72,11 +74,19 @@ class Jobs:
 
     # --- money out -------------------------------------------------------------------------------------------
 
-    def send_payout(self, payout_id: PayoutId) -> None:
-        """Sends a payout that waits; says nothing to a bank that may already have it."""
+    def send_payout(self, payout_id: PayoutId, after: int | None = None) -> None:
+        """Sends a payout that waits; says nothing to a bank that may already have it.
+
+        `after`: only if it was tried so often, and not once more since this was promised.
+        """
         bank = self._bank_of(payout_id)
-        if bank is not None:
-            bank.send(payout_id)
+        if bank is None:
+            return
+        with self.parts.transactions() as tx:
+            if after is not None and payouts.was_tried_since(tx, payout_id, after):
+                return
+            WaitingPayouts(self.parts.gate).screen_again(tx, payout_id)
+        bank.send(payout_id)
 
     def enquire(self, payout_id: PayoutId, enquiry: int) -> None:
         """Asks the bank what became of a payout, and promises to ask again while the bank cannot say."""
@@ -87,7 +97,7 @@ class Jobs:
     def chase(self) -> None:
         """Takes up what no job carries any more: payouts that wait, whose end nobody knows, notices not yet heeded."""
         with self.parts.transactions() as tx:
-            waiting = payouts_in(tx, {PayoutState.QUEUED}, limit=OVERDUE_MAX)
+            waiting = overdue(tx, before=tx.now - OVERDUE_AFTER, limit=OVERDUE_MAX)
             waiting += left_behind(tx, before=tx.now - LEFT_BEHIND, limit=OVERDUE_MAX)
             unsure = payouts_in(tx, {PayoutState.UNKNOWN, PayoutState.ACCEPTED}, limit=OVERDUE_MAX)
             unheeded = unprocessed_webhooks(tx, limit=OVERDUE_MAX)

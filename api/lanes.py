@@ -65,6 +65,12 @@ class Ask:
         assert self.programme_id is not None, "the endpoint asked for the caller's programme"
         return self.programme_id
 
+    @property
+    def client(self) -> str:
+        """The client that asks, of an endpoint whose writes come under idempotency keys."""
+        assert self.use is not None, "the endpoint asked for an idempotency key"
+        return self.use.client_id
+
 
 Work = Callable[[Tx, Sequence[Ask]], Sequence[Reply]]
 

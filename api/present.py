@@ -1,11 +1,15 @@
 """How the book's values look to callers: plain JSON, ids as text, amounts as whole minor units, times in UTC."""
 
+import base64
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from enclave.approvals import approval_text
 from ledger.core.account import Status
 from ledger.core.cart import CartLine, Checkout
 from ledger.core.money import Split, SplitTo
+from ledger.core.payout import PayoutState, refusal_in
 from ledger.core.unit import Unit
 from ledger.flows.carts import Moved
 from ledger.reports.reconciliation import KINDS, Reconciliation
@@ -13,9 +17,11 @@ from ledger.reports.safeguarding import Safeguarding
 from ledger.reports.statements import DatedStatement
 from ledger.reports.trial_balance import TrialBalance
 from ledger.store.accounts import Place
+from ledger.store.approvals import Approval
 from ledger.store.deposits import Deposit
 from ledger.store.history import Balance, Dated, StatementEntry, Total, Transfer
 from ledger.store.parties import Party
+from ledger.store.payout_accounts import PayoutAccount, Verification
 from ledger.store.payouts import Attempt, Payout
 from ledger.store.periods import PeriodRecord
 
@@ -242,8 +248,53 @@ def moved(item: Moved) -> Json:
     }
 
 
-def payout(item: Payout, attempts: list[Attempt], history: list[Json]) -> Json:
-    """A payout with its attempts and its history."""
+def payout_account(item: PayoutAccount, verifications: Sequence[Verification]) -> Json:
+    """An account that money is paid out to, as it was set."""
+    return {
+        "id": item.id,
+        "party_id": item.party_id,
+        "name": item.name,
+        "iban": item.iban,
+        "set_by": item.set_by,
+        "verifications": [
+            {"how": each.how, "verified_by": each.verified_by, "verified_at": moment(each.verified_at)}
+            for each in verifications
+        ],
+    }
+
+
+def approval_of(item: Payout, approvals: Sequence[Approval]) -> Json:
+    """What approvers sign of a payout, and what has come in from them."""
+    text = approval_text(payout_id=item.id, programme_id=item.programme_id, order_digest=item.order_digest)
+    return {
+        "initiator": item.initiator,
+        "order_digest": item.order_digest.hex(),
+        "text_to_sign": base64.b64encode(text).decode("ascii"),
+        "approvals": [
+            {
+                "approver_id": approval.approver_id,
+                "signature": base64.b64encode(approval.signature).decode("ascii"),
+                "received_at": moment(approval.received_at),
+            }
+            for approval in approvals
+        ],
+    }
+
+
+def _waits_for(item: Payout, attempts: Sequence[Attempt]) -> str | None:
+    """Why a payout was not sent when it was last tried: the code of the enclave's refusal, if that is what it was."""
+    if item.state is not PayoutState.QUEUED or not attempts:
+        return None
+    return refusal_in(attempts[-1].cause) or attempts[-1].cause
+
+
+def payout(
+    item: Payout,
+    attempts: Sequence[Attempt] = (),
+    history: Sequence[Json] = (),
+    approvals: Sequence[Approval] = (),
+) -> Json:
+    """A payout with its attempts, its history and its approvals."""
     return {
         "id": item.id,
         "kind": item.kind,
@@ -256,6 +307,8 @@ def payout(item: Payout, attempts: list[Attempt], history: list[Json]) -> Json:
         "creditor_iban": item.creditor_iban,
         "end_to_end_id": item.end_to_end_id,
         "state": item.state.value,
+        "waits_for": _waits_for(item, attempts),
+        **approval_of(item, approvals),
         "attempts": [_attempt(attempt) for attempt in attempts],
         "history": [
             {"type": event["type"], "at": moment(event["occurred_at"]), "data": event["data"]}

@@ -42,12 +42,16 @@ class StackFailed(Exception):
 
 @dataclass(slots=True)
 class Stack:
-    """One running installation under `home`. `clock` is "system" or "test"; without `databases`, it brings its own."""
+    """One running installation under `home`. `clock` is "system" or "test"; without `databases`, it brings its own.
+
+    `enclave_options` are more of the enclave's own: on what conditions it signs.
+    """
 
     home: Path
     clock: str = "system"
     api_port: int = 0
     databases: DatabaseUrls | None = None
+    enclave_options: tuple[str, ...] = ()
     say: Callable[[str], None] = print
     _processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     _lock: IO[bytes] | None = None
@@ -182,7 +186,7 @@ class Stack:
             command = [
                 *_python("enclave"), "serve", "--socket", "enclave.sock", *module, "--pin-fd", str(pin.fileno()),
                 "--log", str(directory / "signing.log"), "--custodians", str(roster),
-                "--database-url", self._urls.enclave,
+                "--database-url", self._urls.enclave, *self.enclave_options,
             ]  # fmt: skip
             self._spawn("enclave", command, softhsm, [pin.fileno()])
             self._await_line("enclave", "enclave ready")

@@ -11,7 +11,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psycopg
@@ -30,7 +30,7 @@ from enclave.log import LogBroken, LogUnavailable, SigningLog, audit, read_log
 from enclave.measurement import Configuration, Measurement, MeasurementFailed, measure
 from enclave.mirror import HeadsUnavailable, Mirror, contradiction
 from enclave.pin import PinUnreadable
-from enclave.policy import PAYMENT_LIMIT_MINOR_MAX, Limits
+from enclave.policy import APPROVALS_NEEDED, PAYMENT_LIMIT_MINOR_MAX, Conditions, Limits
 from enclave.refusals import refusal
 from enclave.resolutions import ResolutionInvalid, ResolutionsUnavailable
 from enclave.roster import Roster, RosterInvalid
@@ -41,6 +41,8 @@ EXIT_DONE = 0
 EXIT_BROKEN = 1
 EXIT_FAILED = 2
 CUSTODIANS_MIN = 2
+# More seconds than a date holds would end the process where it is least expected.
+WHOLE_MAX = 10**12 - 1
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -70,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _serve(arguments: argparse.Namespace) -> int:
     _refuse_software_keys_in_production(arguments)
-    limits = _limits(arguments)
+    limits, conditions = _limits(arguments), _conditions(arguments)
     steps = harden(_account(arguments))
     if arguments.production:
         insist(steps)
@@ -89,8 +91,10 @@ def _serve(arguments: argparse.Namespace) -> int:
             log=log,
             clock=_now,
             limits=limits,
+            conditions=conditions,
+            approvers=lambda: keyring.register.approvers,
             mirror=Mirror(log, heads, accepted=arguments.accept_head),
-            measurement=_measure(arguments, limits, roster),
+            measurement=_measure(arguments, limits, conditions, roster),
             allowed_uids=arguments.allow_uid,
         ) as server,
     ):
@@ -153,7 +157,9 @@ def _limits(arguments: argparse.Namespace) -> Limits:
     return limits
 
 
-def _measure(arguments: argparse.Namespace, limits: Limits, roster: Roster | None) -> Measurement:
+def _measure(
+    arguments: argparse.Namespace, limits: Limits, conditions: Conditions, roster: Roster | None
+) -> Measurement:
     """What this process is made of; before anything of it can be asked for a signature."""
     software = arguments.key_backend == "software"
     module = None if software else arguments.module
@@ -167,8 +173,29 @@ def _measure(arguments: argparse.Namespace, limits: Limits, roster: Roster | Non
         allowed_uids=None if arguments.allow_uid is None else tuple(arguments.allow_uid),
         custodians=None if roster is None else roster.sha256,
         limits=limits,
+        conditions=conditions,
     )
     return measure(read_code(own_package()), read_libraries(module), configuration)
+
+
+def _conditions(arguments: argparse.Namespace) -> Conditions:
+    """What is not said is not asked for, outside production."""
+    flags = ("approvals_above_minor", "approvals_needed", "cooling_period_s", "screening_age_max_s")
+    missing = [flag for flag in flags if getattr(arguments, flag) is None]
+    if arguments.production and missing:
+        raise ArgumentsRefused(f"production needs --{missing[0].replace('_', '-')}")
+    return Conditions(
+        approvals_above_minor=arguments.approvals_above_minor,
+        approvals_needed=APPROVALS_NEEDED
+        if arguments.approvals_needed is None
+        else arguments.approvals_needed,
+        cooling=_seconds(arguments.cooling_period_s),
+        screening_age_max=_seconds(arguments.screening_age_max_s),
+    )
+
+
+def _seconds(count: int | None) -> timedelta | None:
+    return None if count is None else timedelta(seconds=count)
 
 
 def _serve_until_stopped(server: Server, socket_path: Path) -> None:
@@ -291,6 +318,7 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
             metavar="N",
             help=f"what a programme may pay out in the last {length}, in one currency (default: no limit)",
         )
+    _add_conditions(parser)
     parser.add_argument(
         "--name", default="enclave", help="what it is called among the enclaves of one database"
     )
@@ -308,6 +336,26 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         help="answer exactly these users (default: the own one and root)",
     )
     parser.set_defaults(command=_serve)
+
+
+def _add_conditions(parser: argparse.ArgumentParser) -> None:
+    for flag, least, meaning in (
+        ("--approvals-above-minor", 0, "a payout of more than this needs approvals (default: none does)"),
+        ("--approvals-needed", 1, f"by how many different people (default: {APPROVALS_NEEDED})"),
+        ("--cooling-period-s", 0, "how long ago an account that is paid was set, and verified at all (default: any)"),
+        ("--screening-age-max-s", 0, "how old a payout's screening may be (default: any age)"),
+    ):  # fmt: skip
+        parser.add_argument(flag, type=_at_least(least), metavar="N", help=meaning)
+
+
+def _at_least(least: int) -> Callable[[str], int]:
+    def whole(text: str) -> int:
+        number = int(text)
+        if not least <= number <= WHOLE_MAX:
+            raise argparse.ArgumentTypeError(f"{text} is not a whole number from {least} to {WHOLE_MAX}")
+        return number
+
+    return whole
 
 
 if __name__ == "__main__":

@@ -137,9 +137,12 @@ class DraftedResolutions:
             ResolutionsUnavailable: one of them cannot be read.
         """
         try:
-            return [read_draft(path) for path in sorted(self.directory.glob("*.json"))]
-        except DraftInvalid as error:
-            raise ResolutionsUnavailable(str(error)) from error
+            names = sorted(path for path in self.directory.iterdir() if path.suffix == ".json")
+            return [read_draft(path) for path in names]
+        except FileNotFoundError:
+            return []
+        except (OSError, DraftInvalid) as error:
+            raise ResolutionsUnavailable(f"cannot read {self.directory} ({type(error).__name__})") from error
 
 
 def _write(path: Path, draft: SignedResolution) -> None:

@@ -6,6 +6,7 @@ here comes from the enclave's own read-only look at the database. May not do I/O
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 
@@ -16,6 +17,11 @@ class FactsUnavailable(Exception):
 @dataclass(frozen=True, slots=True)
 class PayoutRecord:
     """One row of the view `enclave_payouts`, column by column.
+
+    Not everything in it is worth the same. `approvals` (JSON: `[{"approver_id", "signature"}]`, signatures in hex) are
+    evidence: people have signed them with keys that are not here. The times are the database's own clock, which the
+    application can neither set nor date back; but that a beneficiary was verified or an order screened at all is only
+    as good as the application's word. `initiator` is in the order, and so is bound by what approvers sign.
 
     Units: `amount_minor` in minor units of `currency`.
     """
@@ -37,6 +43,11 @@ class PayoutRecord:
     cleared_digest: bytes | None
     open_attempt_id: str | None
     attempts_possibly_sent: int
+    initiator: str
+    beneficiary_verified_at: datetime | None
+    beneficiary_changed_at: datetime | None
+    screened_at: datetime | None
+    approvals: str
 
 
 class PayoutFacts(Protocol):

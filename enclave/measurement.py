@@ -7,13 +7,15 @@ one byte in one part changes the hashes that it belongs to and no other. Nothing
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TypeAlias
 
 from enclave import canonical
-from enclave.policy import Limits
+from enclave.policy import Conditions, Limits
 
 # What a request meets on its way to a yes or a no, by the name of its source file.
 POLICY_MODULES = (
+    "approvals.py",
     "bodies.py",
     "canonical.py",
     "facts.py",
@@ -59,6 +61,7 @@ class Configuration:
     allowed_uids: tuple[int, ...] | None
     custodians: str | None
     limits: Limits
+    conditions: Conditions
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +100,11 @@ def measure(code: FileHashes, libraries: Libraries, configuration: Configuration
         ),
         configuration_sha256=_sha256(_configuration_members(configuration)),
         policy_sha256=_sha256(
-            {"modules": _deciding(code), "limits": _limits_members(configuration.limits)},
+            {
+                "modules": _deciding(code),
+                "limits": _limits_members(configuration.limits),
+                "conditions": _conditions_members(configuration.conditions),
+            },
         ),
     )
 
@@ -126,6 +133,7 @@ def _configuration_members(configuration: Configuration) -> canonical.JsonValue:
         "allowed_uids": None if uids is None else sorted(set(uids)),
         "custodians": configuration.custodians,
         "limits": _limits_members(configuration.limits),
+        "conditions": _conditions_members(configuration.conditions),
     }
 
 
@@ -135,6 +143,19 @@ def _limits_members(limits: Limits) -> canonical.JsonValue:
         "per_hour_minor": limits.per_hour_minor,
         "per_day_minor": limits.per_day_minor,
     }
+
+
+def _conditions_members(conditions: Conditions) -> canonical.JsonValue:
+    return {
+        "approvals_above_minor": conditions.approvals_above_minor,
+        "approvals_needed": conditions.approvals_needed,
+        "cooling_s": _whole_seconds(conditions.cooling),
+        "screening_age_max_s": _whole_seconds(conditions.screening_age_max),
+    }
+
+
+def _whole_seconds(length: timedelta | None) -> int | None:
+    return None if length is None else int(length.total_seconds())
 
 
 def _sha256(value: canonical.JsonValue) -> str:

@@ -10,8 +10,9 @@ import hmac
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from enclave.approvals import Approver, approvers_of
 from enclave.bodies import CURRENCY_OF_SEPA, BodyUnreadable, PaymentBody, has_shape, is_amount, read_payment
 from enclave.canonical import JsonUnreadable, JsonValue, parse_object
 from enclave.facts import PayoutRecord
@@ -28,6 +29,7 @@ from enclave.refusals import Refusal, RefusalCode, refusal
 from enclave.tokens import LIFETIME_S_MAX
 
 CLOCK_SKEW_S_MAX = 120
+APPROVALS_NEEDED = 2
 EXPORT_FORMAT = "tallystick-export"
 # The largest SEPA credit transfer: 999,999,999.99 euros.
 PAYMENT_LIMIT_MINOR_MAX = 999_999_999_99
@@ -47,6 +49,7 @@ _ORDER_FIELDS = (
     "rail",
     "payout_id",
     "programme_id",
+    "initiator",
 )
 _PATH = re.compile(r"\A/[!-~]*\Z")
 
@@ -61,6 +64,21 @@ class Limits:
     per_payment_minor: int = PAYMENT_LIMIT_MINOR_MAX
     per_hour_minor: int | None = None
     per_day_minor: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What time and people must have done before a payout is signed.
+
+    Above an amount, so many different people must have approved it; the account that the money goes to must have been
+    verified, and must not have changed for the cooling period; the screening may be only so old.
+    Units: minor units of the payment's currency. None: not asked for.
+    """
+
+    approvals_above_minor: int | None = None
+    approvals_needed: int = APPROVALS_NEEDED
+    cooling: timedelta | None = None
+    screening_age_max: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,15 +100,25 @@ class _PayoutCase:
     body: PaymentBody | None
     before: Before
     limits: Limits
+    conditions: Conditions
+    approvers: Mapping[str, Approver]
+    now: datetime
 
 
 def refuse_payout(
-    request: PayoutRequest, record: PayoutRecord | None, *, before: Before, limits: Limits
+    request: PayoutRequest,
+    record: PayoutRecord | None,
+    *,
+    before: Before,
+    limits: Limits,
+    conditions: Conditions,
+    approvers: Mapping[str, Approver],
+    now: datetime,
 ) -> Refusal | None:
     """Why this body may not be signed as this payout, or None if it may.
 
     The same body may be signed again, any other may not; signed again, it moves no more money, so the limits of the
-    hour and the day do not count it a second time.
+    hour and the day do not count it a second time. The conditions hold for every signature.
     """
     if record is None or record.payout_id != request.payout_id:
         return refusal(RefusalCode.PAYOUT_UNKNOWN)
@@ -100,6 +128,9 @@ def refuse_payout(
         body=_body_if_readable(request),
         before=before,
         limits=limits,
+        conditions=conditions,
+        approvers=approvers,
+        now=now,
     )
     failed = (code for code, holds in _PAYOUT_RULES if not holds(case))
     first = next(failed, None)
@@ -282,6 +313,53 @@ def _no_other_body_was_signed(case: _PayoutCase) -> bool:
     return case.before.digest in {None, hashlib.sha256(case.request.body).hexdigest()}
 
 
+def _beneficiary_is_verified(case: _PayoutCase) -> bool:
+    verified_at, changed_at = case.record.beneficiary_verified_at, case.record.beneficiary_changed_at
+    if case.conditions.cooling is None:
+        return True
+    if verified_at is None or changed_at is None:
+        return False
+    return changed_at <= verified_at and _has_come(verified_at, case.now)
+
+
+def _beneficiary_has_cooled(case: _PayoutCase) -> bool:
+    cooling, changed_at = case.conditions.cooling, case.record.beneficiary_changed_at
+    return cooling is None or (changed_at is not None and case.now - changed_at >= cooling)
+
+
+def _screening_is_fresh(case: _PayoutCase) -> bool:
+    age_max, screened_at = case.conditions.screening_age_max, case.record.screened_at
+    if age_max is None:
+        return True
+    return screened_at is not None and _has_come(screened_at, case.now) and case.now - screened_at <= age_max
+
+
+def _has_come(at: datetime, now: datetime) -> bool:
+    """The database's clock may be a little ahead of ours, and no more: what has yet to come proves nothing."""
+    return (at - now).total_seconds() <= CLOCK_SKEW_S_MAX
+
+
+def _approvals_are_enough(case: _PayoutCase) -> bool:
+    return not _wants_approvals(case) or _count_approvers(case) >= case.conditions.approvals_needed
+
+
+def _others_approvals_are_enough(case: _PayoutCase) -> bool:
+    initiator = case.record.initiator
+    if not _wants_approvals(case):
+        return True
+    # Of an order that nobody is said to have given, anybody might be the initiator.
+    return bool(initiator) and _count_approvers(case, initiator) >= case.conditions.approvals_needed
+
+
+def _wants_approvals(case: _PayoutCase) -> bool:
+    above_minor = case.conditions.approvals_above_minor
+    return above_minor is not None and case.record.amount_minor > above_minor
+
+
+def _count_approvers(case: _PayoutCase, without: str | None = None) -> int:
+    return sum(approver != without for approver in approvers_of(case.record, case.approvers).values())
+
+
 # What must hold for a payout to be signed, each with the refusal that answers when it does not.
 _PAYOUT_RULES: tuple[tuple[RefusalCode, Callable[[_PayoutCase], bool]], ...] = (
     (RefusalCode.STATE_NOT_SUBMITTED, _is_submitted),
@@ -304,4 +382,9 @@ _PAYOUT_RULES: tuple[tuple[RefusalCode, Callable[[_PayoutCase], bool]], ...] = (
     (RefusalCode.OVER_HOUR_LIMIT, _hour_is_within_limit),
     (RefusalCode.OVER_DAY_LIMIT, _day_is_within_limit),
     (RefusalCode.SIGNED_OTHER_BODY, _no_other_body_was_signed),
+    (RefusalCode.BENEFICIARY_UNVERIFIED, _beneficiary_is_verified),
+    (RefusalCode.BENEFICIARY_COOLING, _beneficiary_has_cooled),
+    (RefusalCode.SCREENING_STALE, _screening_is_fresh),
+    (RefusalCode.APPROVALS_MISSING, _approvals_are_enough),
+    (RefusalCode.APPROVER_IS_INITIATOR, _others_approvals_are_enough),
 )

@@ -46,6 +46,13 @@ class RefusalCode(StrEnum):
     OVER_DAY_LIMIT = "over_day_limit"
     SIGNED_OTHER_BODY = "signed_other_body"
 
+    # Payouts: what time and people can still mend. Last: whoever hears one of these knows that all else is well.
+    BENEFICIARY_UNVERIFIED = "beneficiary_unverified"
+    BENEFICIARY_COOLING = "beneficiary_cooling"
+    SCREENING_STALE = "screening_stale"
+    APPROVALS_MISSING = "approvals_missing"
+    APPROVER_IS_INITIATOR = "approver_is_initiator"
+
     # Other requests to the bank.
     QUERY_PATH_REFUSED = "query_path_refused"
     QUERY_TIME_REFUSED = "query_time_refused"
@@ -105,6 +112,11 @@ _DETAILS: dict[RefusalCode, str] = {
     RefusalCode.OVER_HOUR_LIMIT: "with it the programme would pay out more in an hour than it may",
     RefusalCode.OVER_DAY_LIMIT: "with it the programme would pay out more in a day than it may",
     RefusalCode.SIGNED_OTHER_BODY: "another body was signed for this payout before",
+    RefusalCode.BENEFICIARY_UNVERIFIED: "nobody has verified the account that the money goes to, as it stands",
+    RefusalCode.BENEFICIARY_COOLING: "the account that the money goes to was changed too short a time ago",
+    RefusalCode.SCREENING_STALE: "the order was screened too long ago",
+    RefusalCode.APPROVALS_MISSING: "too few people have approved this order with keys of theirs",
+    RefusalCode.APPROVER_IS_INITIATOR: "without the approval of the one who ordered it there are too few",
     RefusalCode.QUERY_PATH_REFUSED: "the path must begin with / and be printable ASCII",
     RefusalCode.QUERY_TIME_REFUSED: "the request time is not close to the enclave's clock",
     RefusalCode.MESSAGE_SHAPE_REFUSED: "the body does not have the exact shape of its profile",

@@ -17,6 +17,7 @@ from typing import Annotated, Literal, Protocol, TypeAlias
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from enclave import canonical
+from enclave.approvals import Approver
 from enclave.keys import KeyAddress, algorithm_of, fingerprint
 from enclave.roster import Roster, p256_key
 
@@ -175,15 +176,6 @@ class KeyRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class ApproverRecord:
-    """Somebody who may approve payouts of these programmes, or (None) of all."""
-
-    approver_id: str
-    public_key_pem: str
-    programme_ids: frozenset[str] | None
-
-
-@dataclass(frozen=True, slots=True)
 class Head:
     """Where a chain of resolutions ends: the number of the last, and the SHA-256 of its document."""
 
@@ -197,7 +189,7 @@ class Register:
 
     heads: tuple[Head, ...]
     keys: Mapping[KeyAddress, KeyRecord]
-    approvers: Mapping[str, ApproverRecord]
+    approvers: Mapping[str, Approver]
     left_out: tuple[str, ...] = ()
 
     @property
@@ -278,7 +270,7 @@ class _State:
     """A register in the making."""
 
     keys: dict[KeyAddress, KeyRecord]
-    approvers: dict[str, ApproverRecord]
+    approvers: dict[str, Approver]
     endorsers: frozenset[str]
 
     def apply(self, item: AdmitKey | RetireKey | AdmitApprover | DismissApprover) -> None:
@@ -328,8 +320,12 @@ class _State:
             raise ResolutionInvalid(f"{item.approver_id} is an approver already")
         if p256_key(item.public_key_pem) is None:
             raise ResolutionInvalid(f"the key of approver {item.approver_id} is not a P-256 public key")
+        if fingerprint(item.public_key_pem) in {
+            fingerprint(each.public_key_pem) for each in self.approvers.values()
+        }:
+            raise ResolutionInvalid(f"the key of approver {item.approver_id} is another approver's")
         programmes = None if item.programme_ids is None else frozenset(item.programme_ids)
-        self.approvers[item.approver_id] = ApproverRecord(item.approver_id, item.public_key_pem, programmes)
+        self.approvers[item.approver_id] = Approver(item.approver_id, item.public_key_pem, programmes)
 
 
 def _fingerprint(public_key_pem: str) -> str:

@@ -9,6 +9,7 @@ Follows: FIPS 186-5 (ECDSA), signatures in DER as RFC 3279 spells them.
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
@@ -88,6 +89,7 @@ def signed_by(public_key_pem: str, *, message: bytes, signature: bytes) -> bool:
     return True
 
 
+@lru_cache(maxsize=256)
 def p256_key(public_key_pem: str) -> ec.EllipticCurvePublicKey | None:
     """The P-256 public key that a PEM text holds, if it holds one."""
     try:

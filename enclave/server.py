@@ -10,18 +10,19 @@ import os
 import selectors
 import socket
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from enclave.approvals import Approver
 from enclave.facts import PayoutFacts
 from enclave.keyring import Keyring, Sweep
 from enclave.log import SigningLog
 from enclave.measurement import Measurement
 from enclave.mirror import Mirror
-from enclave.policy import Limits
+from enclave.policy import Conditions, Limits
 from enclave.protocol import MESSAGE_BYTES_MAX, write_answer
 from enclave.refusals import RefusalCode, refusal
 from enclave.signer import Clock, Letter, Peer, Signer
@@ -56,6 +57,8 @@ class Server:
         log: SigningLog,
         clock: Clock,
         limits: Limits,
+        conditions: Conditions,
+        approvers: Callable[[], Mapping[str, Approver]],
         mirror: Mirror | None,
         measurement: Measurement | None = None,
         allowed_uids: Iterable[int] | None = None,
@@ -76,6 +79,8 @@ class Server:
             log=log,
             clock=clock,
             limits=limits,
+            conditions=conditions,
+            approvers=approvers,
             mirror=mirror,
             measurement=measurement,
         )

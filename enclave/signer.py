@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TypeAlias, assert_never
 
 from enclave import canonical, notes, policy, tokens
+from enclave.approvals import Approver
 from enclave.attestation import Statement, attested_keys
 from enclave.facts import PayoutFacts, PayoutRecord
 from enclave.keyring import Keyring, NoKey, Sweep
@@ -23,7 +24,7 @@ from enclave.measurement import Measurement, MeasurementFailed
 from enclave.memory import Memory
 from enclave.mirror import Mirror
 from enclave.notes import Checkpoint
-from enclave.policy import CLOCK_SKEW_S_MAX, Before, Limits
+from enclave.policy import CLOCK_SKEW_S_MAX, Before, Conditions, Limits
 from enclave.protocol import (
     EXPORT_PREFIX,
     NAMED_MAX,
@@ -116,6 +117,8 @@ class Signer:
         log: SigningLog,
         clock: Clock,
         limits: Limits,
+        conditions: Conditions,
+        approvers: Callable[[], Mapping[str, Approver]],
         mirror: Mirror | None,
         measurement: Measurement | None = None,
     ) -> None:
@@ -126,6 +129,8 @@ class Signer:
         self._log = log
         self._clock = clock
         self._limits = limits
+        self._conditions = conditions
+        self._approvers = approvers
         self._mirror = mirror
         self._measurement = measurement
         self._lost: TokenLost | None = None
@@ -314,7 +319,15 @@ class Signer:
             return refusal(RefusalCode.FACTS_UNAVAILABLE)
         record = shared.records.get(request.payout_id)
         before = _signed_before(record, shared)
-        return policy.refuse_payout(request, record, before=before, limits=self._limits)
+        return policy.refuse_payout(
+            request,
+            record,
+            before=before,
+            limits=self._limits,
+            conditions=self._conditions,
+            approvers=self._approvers(),
+            now=shared.now,
+        )
 
     def _make_durable(self, cases: Sequence[_Case]) -> bool:
         entries = [case.entry for case in cases if case.entry is not None]

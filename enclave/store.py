@@ -109,6 +109,8 @@ class DatabaseFacts(_OwnConnection[PayoutRecord]):
     def _open(self) -> psycopg.Connection[PayoutRecord]:
         connection = super()._open()
         connection.execute("SET default_transaction_read_only = on")
+        # Times come in UTC: the rules of any other zone would have to be read from files.
+        connection.execute("SET timezone = 'UTC'")
         return connection
 
 

@@ -1,6 +1,6 @@
 """Parties: from what was asked to what the gate and the book say. Runs on a lane, inside its transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from api import present
@@ -16,8 +16,10 @@ from ledger.core.errors import InvalidValue
 from ledger.core.ids import PartyId, ProgrammeId, is_id
 from ledger.core.orders import OnboardOrder
 from ledger.flows.onboarding import Onboarded, hold_back, onboard, suspend
+from ledger.flows.payout_accounts import keep_first, new_account
 from ledger.store.jobs import promise
 from ledger.store.parties import Party, active_parties, read_parties
+from ledger.store.payout_accounts import PayoutAccount
 from ledger.store.rows import Page
 from ledger.store.tx import Tx
 from partners.sepa_text import sepa_text
@@ -39,11 +41,37 @@ class PartyHandlers:
         held = [item for item in screened if isinstance(item, Held)]
         onboarded = onboard(tx, cleared)
         kept = hold_back(tx, [item.order for item in held])
+        clients = {order.party_id: ask.client for order, ask in zip(orders, asks, strict=True)}
+        came_in = [item.order for item, answer in zip(cleared, onboarded, strict=True) if _is_in(answer)]
+        came_in += [item.order for item, answer in zip(held, kept, strict=True) if _is_in(answer)]
+        keep_first(tx, _payout_accounts(tx, came_in, clients))
         replies = {
             item.order.id: _reply(item.order, answer) for item, answer in zip(cleared, onboarded, strict=True)
         }
         replies |= {item.order.id: _held_reply(item, answer) for item, answer in zip(held, kept, strict=True)}
         return [replies.get(item.order.id) or _barred_reply(item) for item in screened]
+
+
+def _is_in(answer: Onboarded | Declined | None) -> bool:
+    return not isinstance(answer, Declined)
+
+
+def _payout_accounts(
+    tx: Tx, orders: Sequence[OnboardOrder], clients: Mapping[PartyId, str]
+) -> list[PayoutAccount]:
+    """Where those that have come in are paid out, as the clients that brought them have said."""
+    return [
+        new_account(
+            tx,
+            order.programme_id,
+            order.party_id,
+            name=order.payout_name,
+            iban=order.payout_iban,
+            by=clients[order.party_id],
+        )
+        for order in orders
+        if order.payout_name is not None and order.payout_iban is not None
+    ]
 
 
 def _order(tx: Tx, ask: Ask) -> OnboardOrder:

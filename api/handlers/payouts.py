@@ -41,7 +41,7 @@ class PayoutHandlers:
         accounts = party_accounts(tx, parties)
         programmes = read_programmes(tx, {ask.programme for ask in asks})
         made = [
-            self._payout(tx, body, programmes[ask.programme], parties.get(PartyId(body.party_id)), accounts)
+            self._payout(tx, ask, programmes[ask.programme], parties.get(PartyId(body.party_id)), accounts)
             for ask, body in zip(asks, bodies, strict=True)
         ]
         return self._carry_out(tx, made)
@@ -50,20 +50,18 @@ class PayoutHandlers:
         """Orders sweeps of the programme's own money into its operating account."""
         programmes = read_programmes(tx, {ask.programme for ask in asks})
         accounts = shared_accounts(tx, programmes, Code.SAFEGUARDING)
-        made = [
-            self._sweep(tx, ask.payload[0], programmes[ask.programme], accounts[ask.programme])
-            for ask in asks
-        ]
+        made = [self._sweep(tx, ask, programmes[ask.programme], accounts[ask.programme]) for ask in asks]
         return self._carry_out(tx, made)
 
     def _payout(
         self,
         tx: Tx,
-        body: PayoutBody,
+        ask: Ask,
         programme: Programme,
         party: Party | None,
         accounts: Mapping[PartyId, AccountId],
     ) -> PayoutOrder | Declined:
+        body: PayoutBody = ask.payload[0]
         if party is None or party.programme_id != programme.id:
             return Declined(
                 "party_unknown", f"There is no party {body.party_id} in this programme.", "party_id"
@@ -88,11 +86,11 @@ class PayoutHandlers:
             debtor_iban=programme.safeguarding_iban,
             end_to_end_id=end_to_end_id_of(payout_id),
             remittance=body.remittance,
+            initiator=ask.client,
         )
 
-    def _sweep(
-        self, tx: Tx, body: SweepBody, programme: Programme, account_id: AccountId
-    ) -> SweepOrder | Declined:
+    def _sweep(self, tx: Tx, ask: Ask, programme: Programme, account_id: AccountId) -> SweepOrder | Declined:
+        body: SweepBody = ask.payload[0]
         payout_id = PayoutId(tx.new_id("pay"))
         return self._check(programme, body) or SweepOrder(
             payout_id=payout_id,
@@ -102,12 +100,13 @@ class PayoutHandlers:
             rail=body.rail.value,
             amount_minor=body.amount_minor,
             currency=body.currency,
-            creditor_name=sepa_text(programme.legal_name, max_length=NAME_MAX),
+            creditor_name=payee_name(programme.legal_name),
             creditor_iban=programme.operating_iban,
             debtor_name=programme.legal_name,
             debtor_iban=programme.safeguarding_iban,
             end_to_end_id=end_to_end_id_of(payout_id),
             remittance=sepa_text(f"Sweep {body.reference}", max_length=REMITTANCE_MAX),
+            initiator=ask.client,
         )
 
     def _check(self, programme: Programme, body: PayoutBody | SweepBody) -> Declined | None:
@@ -153,7 +152,12 @@ class PayoutHandlers:
         ]
 
 
+def payee_name(legal_name: str, *, field: str | None = None) -> str:
+    """What a programme is called where it is itself the payee. Raises: InvalidValue."""
+    return sepa_text(legal_name, max_length=NAME_MAX, field=field)
+
+
 def _reply(answer: Payout | Declined) -> Reply:
     if isinstance(answer, Declined):
         return Reply.declined(from_declined(answer))
-    return Reply(202, present.payout(answer, [], []))
+    return Reply(202, present.payout(answer))

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 
 from api.auth import new_secret
+from api.handlers.payouts import payee_name
 from api.lanes import Ask, Reply
 from api.problems import from_declined, not_found
 from api.store import Client, insert_client
 from ledger.core.ids import ProgrammeId, is_id
 from ledger.flows.onboarding import found
+from ledger.flows.payout_accounts import keep_first, new_account
 from ledger.store.programmes import Programme, read_programmes
 from ledger.store.tx import Tx
 
@@ -33,6 +35,10 @@ def _found_one(tx: Tx, ask: Ask) -> Reply:
     declined = found(tx, programme)
     if declined is not None:
         return Reply.declined(from_declined(declined))
+    name = payee_name(programme.legal_name, field="legal_name")
+    keep_first(
+        tx, [new_account(tx, programme.id, None, name=name, iban=programme.operating_iban, by=ask.client)]
+    )
     return Reply(201, {"id": programme.id, "name": programme.name, "currency": programme.currency})
 
 

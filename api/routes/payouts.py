@@ -8,10 +8,12 @@ from starlette.responses import Response
 
 from api import desk, present
 from api.auth import Caller, Needs, Scope
-from api.bodies import PayoutBody, SweepBody
+from api.bodies import ApprovalBody, PayoutBody, SweepBody
+from api.handlers.approvals import approve_payouts
 from api.problems import not_found
 from api.strict import StrictRoute
 from ledger.core.ids import PayoutId, ProgrammeId, is_id
+from ledger.store.approvals import approvals_of
 from ledger.store.events import events_of
 from ledger.store.payouts import Payout, attempts_of, programme_payouts, read_payouts
 from ledger.store.rows import Page
@@ -60,7 +62,16 @@ async def get_payout(request: Request, payout_id: str, caller: Caller = Payments
     return await desk.read(request, reader)
 
 
+@router.post("/payouts/{payout_id}/approvals", status_code=201)
+async def approve_payout(
+    request: Request, payout_id: str, body: ApprovalBody, caller: Caller = Payments
+) -> Response:
+    """Keeps an approver's signature and has the payout tried again. Whether it counts, only the enclave says."""
+    return await desk.write(request, caller, approve_payouts, body, payout_id)
+
+
 def _shown(tx: Tx, programme_id: ProgrammeId, found: Sequence[Payout]) -> list[present.Json]:
     ids = [item.id for item in found]
     attempts, histories = attempts_of(tx, ids), events_of(tx, programme_id, ids)
-    return [present.payout(item, attempts[item.id], histories[item.id]) for item in found]
+    approvals = approvals_of(tx, ids)
+    return [present.payout(item, attempts[item.id], histories[item.id], approvals[item.id]) for item in found]

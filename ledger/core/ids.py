@@ -18,6 +18,7 @@ RefundId = NewType("RefundId", str)
 PayoutId = NewType("PayoutId", str)
 AttemptId = NewType("AttemptId", str)
 ClearanceId = NewType("ClearanceId", str)
+PayoutAccountId = NewType("PayoutAccountId", str)
 NoticeId = NewType("NoticeId", str)
 
 _TEXT = re.compile(r"\A[a-z]{2,5}_[0-9a-f]{32}\Z")

@@ -152,7 +152,8 @@ class RefundOrder:
 class _PaymentOrder:
     """What every payment out of the safeguarding account says. `account_id` is where the money comes from.
 
-    All that the bank will be told is in it, so that nothing of a payment can be changed once it is cleared.
+    All that the bank will be told is in it, so that nothing of a payment can be changed once it is cleared; and so is
+    its `initiator`, the client that asked for it, who is none of those who approve it.
     """
 
     payout_id: PayoutId
@@ -168,6 +169,7 @@ class _PaymentOrder:
     debtor_iban: str
     end_to_end_id: str
     remittance: str
+    initiator: str
 
     @property
     def id(self) -> str:

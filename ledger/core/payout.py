@@ -6,6 +6,10 @@ flight until a status, a notice or a statement line says what became of it.
 
 from enum import StrEnum
 
+# How an attempt ended that the enclave would not sign: the code of its refusal stands behind this.
+REFUSED_BY_ENCLAVE = "the enclave refused: "
+SCREENING_STALE = "screening_stale"
+
 
 class PayoutState(StrEnum):
     """Where a payout stands."""
@@ -53,6 +57,13 @@ TRANSITIONS: dict[tuple[PayoutState, PayoutTrigger], PayoutState] = {
     (_S.UNKNOWN, _T.REJECT): _S.REJECTED,
     (_S.SETTLED, _T.RETURN): _S.RETURNED,
 }
+
+
+def refusal_in(cause: str | None) -> str | None:
+    """The code of the enclave's refusal that an attempt ended with, if it ended with one."""
+    if cause is None or not cause.startswith(REFUSED_BY_ENCLAVE):
+        return None
+    return cause.removeprefix(REFUSED_BY_ENCLAVE)
 
 
 def advance(state: PayoutState, trigger: PayoutTrigger) -> PayoutState | None:

@@ -8,7 +8,7 @@ which is the programme's own, is held on the safeguarding account itself, so tha
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TypedDict
 
 from ledger import book
@@ -52,6 +52,7 @@ from ledger.store.tx import Tx
 ATTEMPTS_MAX = 100  # more than three days at the longest delay
 RETRY_DELAY_S = 10  # after the first attempt that provably reached nobody; then twice as long each time
 RETRY_DELAY_MAX_S = 3600
+WAITING_MAX = timedelta(days=7)  # for a signature, counted from the first attempt
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,11 @@ def find(tx: Tx, payout_id: PayoutId) -> Payout | None:
     return read_payouts(tx, [payout_id]).get(payout_id)
 
 
+def was_tried_since(tx: Tx, payout_id: PayoutId, after: int) -> bool:
+    """Whether a promise to try again is spent: others, who had news of the payout, have tried it since."""
+    return len(attempts_of(tx, [payout_id])[payout_id]) > after
+
+
 def submit(tx: Tx, payout_id: PayoutId) -> tuple[Payout, Attempt] | None:
     """Opens the next attempt of a queued payout; gives the open one of a payout that was being sent when we stopped.
 
@@ -110,10 +116,9 @@ def submit(tx: Tx, payout_id: PayoutId) -> tuple[Payout, Attempt] | None:
         return payout, earlier[-1]
     if advance(payout.state, PayoutTrigger.SUBMIT) is None:
         return None
-    if len(earlier) >= ATTEMPTS_MAX:
-        # Somebody between us and the bank may have lied a hundred times: only the bank's word gives money back.
-        word = _Word(None, None, f"turned away {len(earlier)} times")
-        _advance(tx, payout, PayoutTrigger.LOSE_SIGHT, word)
+    given_up = _given_up(tx, earlier)
+    if given_up is not None:
+        turn_away(tx, payout, earlier, reason=given_up)
         return None
     attempt_id = AttemptId(tx.new_id("att"))
     attempt = Attempt(
@@ -133,6 +138,26 @@ def submit(tx: Tx, payout_id: PayoutId) -> tuple[Payout, Attempt] | None:
     open_attempts(tx, [attempt])
     _step(tx, payout, PayoutState.SUBMITTED, {"attempt": attempt_id})
     return payout, attempt
+
+
+def _given_up(tx: Tx, earlier: Sequence[Attempt]) -> str | None:
+    """Why a payout is not tried any more."""
+    if sum(attempt.signature is not None for attempt in earlier) >= ATTEMPTS_MAX:
+        return f"turned away {len(earlier)} times"
+    if earlier and earlier[-1].signature is None and tx.now - earlier[0].opened_at >= WAITING_MAX:
+        return f"not signed for {WAITING_MAX.days} days; {earlier[-1].cause}"
+    return None
+
+
+def turn_away(tx: Tx, payout: Payout, earlier: Sequence[Attempt], *, reason: str) -> None:
+    """Ends a queued payout that is not to be tried again.
+
+    What was never signed was never sent, and its money goes back. Of an order that was signed, somebody between us and
+    the bank may have lied at every attempt: only the bank's word gives money back.
+    """
+    was_signed = any(attempt.signature is not None for attempt in earlier)
+    trigger = PayoutTrigger.LOSE_SIGHT if was_signed else PayoutTrigger.REJECT
+    _advance(tx, payout, trigger, _Word(None, None, reason))
 
 
 def keep_signed(tx: Tx, attempt: Attempt, *, body: bytes, signature: str) -> bool:
@@ -277,6 +302,7 @@ def _payout(item: Cleared[PayoutOrder | SweepOrder], programme: Programme) -> Pa
         debtor_iban=ordered.debtor_iban,
         end_to_end_id=ordered.end_to_end_id,
         remittance=ordered.remittance,
+        initiator=ordered.initiator,
         order_digest=item.clearance.order_digest,
         clearance_id=item.clearance.id,
         transfer_id=TransferId(derived("xfr", ordered.payout_id, "ordered")),
@@ -301,7 +327,8 @@ def _advance(tx: Tx, payout: Payout, trigger: PayoutTrigger, word: _Word) -> Pay
     if state is PayoutState.UNKNOWN:
         promise(tx, "enquire", payout_id=payout.id, enquiry=0)
     elif state is PayoutState.QUEUED:
-        promise(tx, "send_payout", delay_s=_retry_delay_s(tx, payout), payout_id=payout.id)
+        tried = len(attempts_of(tx, [payout.id])[payout.id])
+        promise(tx, "send_payout", delay_s=_retry_delay_s(tried), payout_id=payout.id, after=tried)
     return moved
 
 
@@ -320,8 +347,7 @@ def _book(tx: Tx, payout: Payout, movement: Command) -> None:
     assert not isinstance(result, Refused), result
 
 
-def _retry_delay_s(tx: Tx, payout: Payout) -> int:
-    tried = len(attempts_of(tx, [payout.id])[payout.id])
+def _retry_delay_s(tried: int) -> int:
     return min(RETRY_DELAY_S << min(tried - 1, 20), RETRY_DELAY_MAX_S)
 
 

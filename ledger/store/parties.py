@@ -46,6 +46,12 @@ def read_parties(tx: Tx, ids: Collection[PartyId]) -> dict[PartyId, Party]:
     return {party.id: party for party in map(_party, tx.rows(query))}
 
 
+def lock_parties(tx: Tx, ids: Collection[PartyId]) -> dict[PartyId, Party]:
+    """Locks parties in id order."""
+    query = sa.select(*_COLUMNS).where(parties.c.id.in_(sorted(ids))).order_by(parties.c.id)
+    return {party.id: party for party in map(_party, tx.rows(query.with_for_update(key_share=True)))}
+
+
 def references_taken(tx: Tx, references: Collection[tuple[ProgrammeId, str]]) -> set[tuple[ProgrammeId, str]]:
     """Which of these references are in use."""
     return taken(tx, parties, references)

@@ -32,6 +32,7 @@ class Payout:
     debtor_iban: str
     end_to_end_id: str
     remittance: str
+    initiator: str
     order_digest: bytes
     clearance_id: ClearanceId
     transfer_id: TransferId
@@ -55,6 +56,8 @@ class Attempt:
     bank_references: Mapping[str, str] | None
     answered_at: datetime | None
 
+
+PAYOUTS_TO_MAX = 1000  # at once; the schedule takes up the others
 
 _COLUMNS = tuple(payouts.c[name] for name in Payout.__slots__)
 _ATTEMPT_COLUMNS = tuple(attempts.c[name] for name in Attempt.__slots__)
@@ -118,6 +121,25 @@ def left_behind(tx: Tx, *, before: datetime, limit: int) -> list[Payout]:
         .limit(limit)
     )
     return [_payout(row) for row in tx.rows(query)]
+
+
+def overdue(tx: Tx, *, before: datetime, limit: int) -> list[Payout]:
+    """Payouts that wait and were not tried since a time, oldest first: those tried later still have their promise."""
+    tried = sa.exists().where(attempts.c.payout_id == payouts.c.id, attempts.c.answered_at >= before)
+    query = sa.select(*_COLUMNS).where(payouts.c.state == PayoutState.QUEUED.value, ~tried)
+    return [_payout(row) for row in tx.rows(query.order_by(payouts.c.id).limit(limit))]
+
+
+def payouts_to(
+    tx: Tx, programme_id: ProgrammeId, creditor_iban: str, states: Collection[PayoutState]
+) -> list[Payout]:
+    """A programme's payouts to an account that stand in one of these states, oldest first."""
+    query = sa.select(*_COLUMNS).where(
+        payouts.c.state.in_([state.value for state in states]),
+        payouts.c.programme_id == programme_id,
+        payouts.c.creditor_iban == creditor_iban,
+    )
+    return [_payout(row) for row in tx.rows(query.order_by(payouts.c.id).limit(PAYOUTS_TO_MAX))]
 
 
 def save_states(tx: Tx, states: Mapping[PayoutId, PayoutState]) -> None:

@@ -38,6 +38,7 @@ PROGRAMME, PARTY, ACCOUNT, TRANSFER = Id("prg"), Id("pty"), Id("acct"), Id("xfr"
 CLEARANCE, CASE, NOTICE, EVENT = Id("clr"), Id("case"), Id("ntc"), Id("evt")
 CHECKOUT, CAPTURE, REFUND, PAYOUT, ATTEMPT = Id("chk"), Id("cap"), Id("rfd"), Id("pay"), Id("att")
 DEPOSIT, VIBAN, AUTHENTICATION, AUTHENTICATOR = Id("dep"), Id("vib"), Id("sca"), Id("atc")
+PAYOUT_ACCOUNT, SCREENING = Id("pac"), Id("scr")
 PERIOD, STATEMENT, LINE, REQUEST, BREAK, EXPORT, LIST, STEP = (
     Id("prd"),
     Id("stm"),
@@ -89,6 +90,23 @@ parties = _table(
     commission_bps=sa.Integer(),
     created_at=TIME,
 )
+payout_accounts = _table(
+    "payout_accounts",
+    id=PAYOUT_ACCOUNT,
+    programme_id=PROGRAMME,
+    party_id=PARTY,
+    name=sa.Text(),
+    iban=sa.Text(),
+    set_by=sa.Text(),
+    set_at=TIME,
+)
+payout_account_verifications = _table(
+    "payout_account_verifications",
+    payout_account_id=PAYOUT_ACCOUNT,
+    how=sa.Text(),
+    verified_by=sa.Text(),
+    verified_at=TIME,
+)
 authenticators = _table(
     "authenticators",
     id=AUTHENTICATOR,
@@ -106,6 +124,7 @@ clearances = _table(
     order_digest=BYTEA(),
     decision=JSONB(),
     redeemed_at=TIME,
+    screened_at=TIME,
 )
 cases = _table(
     "cases",
@@ -357,11 +376,18 @@ payouts = _table(
     debtor_iban=sa.Text(),
     end_to_end_id=sa.Text(),
     remittance=sa.Text(),
+    initiator=sa.Text(),
     order_digest=BYTEA(),
     clearance_id=CLEARANCE,
     transfer_id=TRANSFER,
     state=sa.Text(),
     created_at=TIME,
+)
+payout_approvals = _table(
+    "payout_approvals", payout_id=PAYOUT, approver_id=sa.Text(), signature=BYTEA(), received_at=TIME
+)
+payout_screenings = _table(
+    "payout_screenings", id=SCREENING, payout_id=PAYOUT, decision=JSONB(), screened_at=TIME
 )
 attempts = _table(
     "attempts",

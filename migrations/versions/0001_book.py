@@ -18,7 +18,7 @@ CHANGEABLE: dict[str, tuple[str, ...] | None] = {
     "holds": ("amount_minor", "captured_minor", "released_minor", "is_open"),
     "periods": ("state",),
     "horizons": ("answered_until",),
-    "parties": ("status",),
+    "parties": ("status", "payout_name", "payout_iban"),
     "authentications": ("failures", "state", "answered_at"),
     "notices": ("processed_at",),
     "virtual_ibans": ("state", "iban", "bank_id"),
@@ -41,9 +41,17 @@ CHANGEABLE: dict[str, tuple[str, ...] | None] = {
     "idempotency_keys": ("status", "body"),
     "test_clock": None,
 }
-# What the server writes down by itself: the transaction that wrote a transfer decides when it is sealed.
-SERVERS_OWN = {"transfers": "xid"}
-VIEWS = ("legs", "account_steps", "account_entries", "entries", "enclave_payouts", "enclave_keys")
+# What the server writes down by itself: the transaction that wrote a transfer decides when it is sealed, and the times
+# decide when the enclave signs a payout.
+SERVERS_OWN = {
+    "transfers": "xid",
+    "clearances": "screened_at",
+    "payout_accounts": "set_at",
+    "payout_account_verifications": "verified_at",
+    "payout_approvals": "received_at",
+    "payout_screenings": "screened_at",
+}
+VIEWS = ("legs", "account_steps", "account_entries", "entries", "enclave_payouts")
 ENCLAVES_OWN = "enclave_heads"
 CUSTODIANS_OWN = "key_resolutions"
 ROLES = ("tallystick_app", "tallystick_enclave", "tallystick_custodian", "tallystick_auditor")

@@ -44,6 +44,28 @@ CREATE TABLE parties (
     UNIQUE (programme_id, reference)
 );
 
+-- Where the money of a party may be paid out, and (no party) where a programme sweeps its own: every account that ever
+-- was set, the newest of which holds. When it was set is this server's own word: who waits for time to pass since then,
+-- the enclave, must not be told by the application, whose clock may be a test's.
+CREATE TABLE payout_accounts (
+    id uuid PRIMARY KEY,
+    programme_id uuid NOT NULL REFERENCES programmes,
+    party_id uuid REFERENCES parties,
+    name text NOT NULL CHECK (length(name) BETWEEN 1 AND 70),
+    iban text NOT NULL,
+    set_by text NOT NULL CHECK (length(set_by) BETWEEN 1 AND 64),
+    set_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE INDEX payout_accounts_newest ON payout_accounts (programme_id, party_id, set_at, id);
+
+CREATE TABLE payout_account_verifications (
+    payout_account_id uuid NOT NULL REFERENCES payout_accounts,
+    how text NOT NULL CHECK (how IN ('four_eyes', 'payee_check')),
+    verified_by text NOT NULL CHECK (length(verified_by) BETWEEN 1 AND 64),
+    verified_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (payout_account_id, how)
+);
+
 CREATE TABLE authenticators (
     id uuid PRIMARY KEY,
     programme_id uuid NOT NULL REFERENCES programmes,
@@ -62,6 +84,7 @@ CREATE TABLE clearances (
     order_digest bytea NOT NULL UNIQUE CHECK (length(order_digest) = 32),
     decision jsonb NOT NULL,
     redeemed_at timestamptz NOT NULL,
+    screened_at timestamptz NOT NULL DEFAULT clock_timestamp(), -- by this server's clock, not the programme's
     CHECK (sha256(convert_to(order_canonical, 'UTF8')) = order_digest)
 );
 
@@ -504,6 +527,7 @@ CREATE TABLE payouts (
     debtor_iban text NOT NULL,
     end_to_end_id text NOT NULL UNIQUE CHECK (length(end_to_end_id) BETWEEN 1 AND 35),
     remittance text NOT NULL CHECK (length(remittance) BETWEEN 1 AND 140),
+    initiator text NOT NULL CHECK (length(initiator) BETWEEN 1 AND 64),
     order_digest bytea NOT NULL UNIQUE REFERENCES clearances (order_digest),
     clearance_id uuid NOT NULL REFERENCES clearances,
     transfer_id uuid NOT NULL REFERENCES transfers,
@@ -514,6 +538,24 @@ CREATE TABLE payouts (
     UNIQUE (programme_id, reference)
 );
 CREATE INDEX payouts_by_state ON payouts (state) WHERE state IN ('queued', 'submitted', 'accepted', 'unknown');
+
+-- What people have signed under a payout's order. The signatures are looked at by the enclave and by nobody before it.
+CREATE TABLE payout_approvals (
+    payout_id uuid NOT NULL REFERENCES payouts,
+    approver_id text NOT NULL CHECK (length(approver_id) BETWEEN 1 AND 64),
+    signature bytea NOT NULL CHECK (length(signature) BETWEEN 8 AND 80),
+    received_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (payout_id, approver_id, signature)
+);
+
+-- That the gate has screened an order anew, because its payout had to wait.
+CREATE TABLE payout_screenings (
+    id uuid PRIMARY KEY,
+    payout_id uuid NOT NULL REFERENCES payouts,
+    decision jsonb NOT NULL,
+    screened_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE INDEX payout_screenings_newest ON payout_screenings (payout_id, screened_at);
 
 CREATE TABLE attempts (
     id uuid PRIMARY KEY,
@@ -675,13 +717,26 @@ DECLARE fact text;
 BEGIN
     FOREACH fact IN ARRAY ARRAY[
         'accounts', 'transfers', 'further_legs', 'units', 'clearances', 'cases', 'line_steps', 'events',
-        'statements', 'statement_lines', 'matches', 'log_leaves', 'checkpoints', 'sanctions_lists', 'sanctions_names'
+        'payout_accounts', 'payout_account_verifications', 'payout_approvals', 'payout_screenings', 'statements', 'statement_lines', 'matches', 'log_leaves', 'checkpoints', 'sanctions_lists', 'sanctions_names'
     ] LOOP
         EXECUTE format(
             'CREATE TRIGGER %I_are_facts BEFORE UPDATE OR DELETE OR TRUNCATE ON %I '
             'FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()', fact, fact);
     END LOOP;
 END $$;
+
+-- Four eyes are two people's: whoever set an account is not the one who says that it is right.
+CREATE FUNCTION refuse_own_verification() RETURNS trigger LANGUAGE plpgsql
+    SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+    IF EXISTS (SELECT FROM payout_accounts WHERE id = NEW.payout_account_id AND set_by = NEW.verified_by) THEN
+        RAISE EXCEPTION 'payout account % was set by the same one', NEW.payout_account_id
+            USING ERRCODE = 'restrict_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER payout_accounts_are_verified_by_others BEFORE INSERT ON payout_account_verifications
+    FOR EACH ROW EXECUTE FUNCTION refuse_own_verification();
 
 -- Every transfer balances, whatever the code above the database believes: a leg is one amount, and both its accounts
 -- are of one programme and one currency; and a transfer touches only accounts of its own programme. What authorises
@@ -829,6 +884,8 @@ WHERE item ->> 'kind' = 'admit_key';
 
 -- What the enclave may look at before it signs ------------------------------------------------------------------
 
+-- The beneficiary is the newest account of the payout's party (or, of a sweep, of its programme). A payout to any other
+-- account has no verification, and when the newest was set is when the beneficiary changed, wherever the payout goes.
 CREATE VIEW enclave_payouts AS
 SELECT 'pay_' || replace(payouts.id::text, '-', '') AS payout_id,
     'prg_' || replace(payouts.programme_id::text, '-', '') AS programme_id,
@@ -840,7 +897,25 @@ SELECT 'pay_' || replace(payouts.id::text, '-', '') AS payout_id,
         WHERE attempts.payout_id = payouts.id AND attempts.outcome IS NULL
         ORDER BY attempts.attempt_no DESC LIMIT 1) AS open_attempt_id,
     (SELECT count(*)::int FROM attempts
-        WHERE attempts.payout_id = payouts.id AND attempts.outcome <> 'not_sent') AS attempts_possibly_sent
+        WHERE attempts.payout_id = payouts.id AND attempts.outcome <> 'not_sent') AS attempts_possibly_sent,
+    payouts.initiator,
+    (SELECT min(verified_at) FROM payout_account_verifications
+        WHERE payout_account_id = beneficiary.id AND beneficiary.iban = payouts.creditor_iban
+            AND beneficiary.name = payouts.creditor_name) AS beneficiary_verified_at,
+    beneficiary.set_at AS beneficiary_changed_at,
+    greatest(clearances.screened_at, (SELECT max(screened_at) FROM payout_screenings
+        WHERE payout_screenings.payout_id = payouts.id)) AS screened_at,
+    -- Of more than the enclave reads, one more is enough for it to see.
+    (SELECT coalesce(json_agg(json_build_object('approver_id', approver_id, 'signature', encode(signature, 'hex'))
+        ORDER BY received_at), '[]')::text
+        FROM (SELECT approver_id, signature, received_at FROM payout_approvals
+            WHERE payout_approvals.payout_id = payouts.id ORDER BY received_at LIMIT 65) AS firsts) AS approvals
 FROM payouts LEFT JOIN clearances ON clearances.order_digest = payouts.order_digest
     AND clearances.programme_id = payouts.programme_id
-    AND clearances.order_kind IN ('payout', 'sweep');
+    AND clearances.order_kind IN ('payout', 'sweep')
+LEFT JOIN LATERAL (
+    SELECT id, name, iban, set_at FROM payout_accounts
+    WHERE payout_accounts.programme_id = payouts.programme_id
+        AND payout_accounts.party_id IS NOT DISTINCT FROM payouts.party_id
+    ORDER BY set_at DESC, id DESC LIMIT 1
+) AS beneficiary ON true;

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from enclave.client import EnclaveClient, EnclaveRefused
 from ledger.core.errors import InvalidValue
 from ledger.core.ids import NoticeId, PayoutId
-from ledger.core.payout import PayoutState, PayoutTrigger
+from ledger.core.payout import REFUSED_BY_ENCLAVE, PayoutState, PayoutTrigger
 from ledger.flows import payouts as flow
 from ledger.store.jobs import promise
 from ledger.store.notices import keep_notice
@@ -131,7 +131,8 @@ class BankHost:
             self._conclude(attempt, PayoutTrigger.REJECT, f"cannot be said to this bank: {error.detail}")
             return
         except EnclaveRefused as refused:
-            self._conclude(attempt, PayoutTrigger.NOT_SENT, f"the enclave refused: {refused.code}")
+            # Time or people may mend it: it is tried again, on a schedule and when something has changed.
+            self._conclude(attempt, PayoutTrigger.NOT_SENT, f"{REFUSED_BY_ENCLAVE}{refused.code}")
             return
         with self.transactions() as tx:
             ours = flow.keep_signed(tx, attempt, body=body, signature=signed.signature_base64)

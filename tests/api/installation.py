@@ -201,9 +201,12 @@ class Installation:
 
 @contextmanager
 def installed(
-    home: Path, postgres: EmbeddedPostgres, token: SoftHsmToken, bank: BankProcess
+    home: Path, postgres: EmbeddedPostgres, token: SoftHsmToken, bank: BankProcess, **conditions: str
 ) -> Iterator[Installation]:
-    """A fresh installation at a fresh bank, on a Monday morning, with an operator and nobody else."""
+    """A fresh installation at a fresh bank, on a Monday morning, with an operator and nobody else.
+
+    `conditions` are options of the enclave.
+    """
     name = f"api_{secrets.token_hex(6)}"
     postgres.create_database(name, template=TEMPLATE)
     owner = engine(postgres.url("tallystick_owner", name), pool_size=1)
@@ -211,7 +214,9 @@ def installed(
     enclave_home.mkdir()
     with (
         bank.start(home / "bank"),
-        token.serving(enclave_home, database_url=postgres.url("tallystick_enclave", name)) as enclave,
+        token.serving(
+            enclave_home, database_url=postgres.url("tallystick_enclave", name), **conditions
+        ) as enclave,
         httpx.Client(base_url=bank.url, trust_env=False, timeout=20) as bank_http,
     ):
         desk = _introduce(bank_http, home, token, enclave.socket_path)

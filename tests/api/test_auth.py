@@ -262,6 +262,8 @@ NEEDS = (
     ("payments", "POST", "/v1/checkouts/x/authentication"), ("payments", "POST", "/v1/checkouts/x/captures"),
     ("payments", "POST", "/v1/checkouts/x/refunds"), ("payments", "POST", "/v1/payouts"),
     ("payments", "GET", "/v1/payouts"), ("payments", "GET", "/v1/payouts/x"), ("payments", "POST", "/v1/sweeps"),
+    ("payments", "POST", "/v1/payouts/x/approvals"), ("payments", "POST", "/v1/parties/{ana}/payout-accounts"),
+    ("compliance", "GET", "/v1/payout-accounts"), ("compliance", "POST", "/v1/payout-accounts/x/verification"),
     ("compliance", "POST", "/v1/sanctions-lists"), ("compliance", "GET", "/v1/cases"),
     ("reports", "POST", "/v1/statement-requests"), ("reports", "GET", "/v1/statement-requests/x"),
     ("reports", "POST", "/v1/reconciliations"), ("reports", "GET", "/v1/reports/reconciliation"),

@@ -155,6 +155,7 @@ def payout(
         debtor_iban="NL91ABNA0417164300",
         end_to_end_id=end_to_end_id_of(PayoutId(some_id("pay", number))),
         remittance="November",
+        initiator="cli_desk",
     )
 
 
@@ -173,6 +174,7 @@ def sweep(amount_minor: int = 20_000) -> SweepOrder:
         debtor_iban="NL91ABNA0417164300",
         end_to_end_id=end_to_end_id_of(PayoutId(some_id("pay", 2))),
         remittance="Commission",
+        initiator="cli_desk",
     )
 
 

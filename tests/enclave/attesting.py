@@ -14,7 +14,7 @@ from enclave.keys import Purpose
 from enclave.log import LogHead, SigningLog
 from enclave.measurement import Measurement
 from enclave.pinned_hashes import Pins
-from enclave.policy import Limits
+from enclave.policy import Conditions, Limits
 from enclave.protocol import Attestation
 from enclave.server import Server
 from tests.enclave.payouts import MemoryFacts
@@ -83,6 +83,8 @@ def attesting_enclave(
             log=log,
             clock=lambda: NOW,
             limits=Limits(),
+            conditions=Conditions(),
+            approvers=dict,
             mirror=None,
             measurement=measurement,
         ) as server,

@@ -17,7 +17,7 @@ from enclave.keyring import Keyring, SelfMade
 from enclave.keys import KeyAddress, KeyBackend, KeyBackendFailure, KeyIdentity, Purpose
 from enclave.log import SigningLog
 from enclave.pin import read_pin
-from enclave.policy import Limits
+from enclave.policy import Conditions, Limits
 from enclave.server import Server
 from tests.enclave.broken import SilentDatabase
 
@@ -60,6 +60,8 @@ def _serve(directory: Path, far: KeyBackend) -> None:
             log=log,
             clock=lambda: datetime.now(UTC),
             limits=Limits(per_payment_minor=1, per_hour_minor=None, per_day_minor=None),
+            conditions=Conditions(),
+            approvers=dict,
             mirror=None,
         ) as server,
     ):

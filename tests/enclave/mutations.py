@@ -9,14 +9,24 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
+from datetime import timedelta
 from decimal import Decimal
 from random import Random
 from typing import TypeAlias
 
 from enclave import canonical
+from enclave.canonical import JsonValue
 from enclave.facts import PayoutRecord
 from enclave.protocol import BODY_BYTES_MAX, MESSAGE_BYTES_MAX, BankProfile
-from tests.enclave.payouts import record_of
+from tests.enclave.payouts import (
+    COOLING,
+    INITIATOR,
+    NOW,
+    SCREENING_AGE_MAX,
+    fit,
+    record_of,
+    signed_by,
+)
 
 DRAWS_MAX = 20
 INT8_MAX = 2**63 - 1
@@ -105,8 +115,9 @@ def true_instruction(dice: Random, number: int) -> Instruction:
         "end_to_end_id": f"PAY-{number}",
         "remittance": "Settlement week 47",
         "rail": "SCT_INST" if instant else "SCT",
+        "initiator": INITIATOR,
     }
-    record = record_of(canonical.encode(said).decode(), **said, open_attempt_id=attempt_id)
+    record = fit(record_of(canonical.encode(said).decode(), **said, open_attempt_id=attempt_id))
     return Instruction(
         payout_id=payout_id,
         attempt_id=attempt_id,
@@ -514,6 +525,13 @@ def _spoil_request_and_column(dice: Random, true: Instruction, decoy: Instructio
     return Attempt("request and column", altered_message(dice, true.message(true.body)), record)
 
 
+def _change_the_beneficiary_lately(dice: Random, true: Instruction, decoy: Instruction) -> Attempt:
+    """The account was changed within the cooling period, and verified again since."""
+    changed_at = NOW - COOLING + dice.choice((_MOMENT, timedelta(hours=1), COOLING))
+    record = replace(true.record, beneficiary_changed_at=changed_at, beneficiary_verified_at=NOW)
+    return Attempt("beneficiary", true.data(true.body), record)
+
+
 _NEEDED = ("payout_id", "programme_id", "amount_minor", "currency", "creditor_name", "creditor_iban", "rail")
 _MOVED = (
     "amount_minor",
@@ -576,9 +594,48 @@ def _altered_record(dice: Random, ours: PayoutRecord, theirs: PayoutRecord, *, c
     chosen = dice.sample([field.name for field in fields(PayoutRecord)], k=columns)
     changes: dict[str, object] = {}
     for name in chosen:
-        others = (None, getattr(theirs, name), *[_other_column(dice, name, ours) for _ in range(6)])
+        others = (
+            (None, _unmet(dice, name, ours, theirs))
+            if name in CONDITIONS
+            else (None, getattr(theirs, name), *[_other_column(dice, name, ours) for _ in range(6)])
+        )
         changes[name] = dice.choice(others)
     return _with_columns(ours, changes)
+
+
+# What may well be another value and still be met; how it is not, is said here one by one.
+CONDITIONS = ("beneficiary_verified_at", "beneficiary_changed_at", "screened_at", "approvals")
+_MOMENT = timedelta(microseconds=1)
+
+
+def _unmet(dice: Random, name: str, ours: PayoutRecord, theirs: PayoutRecord) -> object:
+    """A value of this column by which the condition on it is not met."""
+    match name:
+        case "beneficiary_verified_at":
+            return dice.choice((NOW - COOLING - _MOMENT, NOW + timedelta(days=1)))
+        case "beneficiary_changed_at":
+            return dice.choice((NOW - COOLING + _MOMENT, NOW, NOW + timedelta(days=1)))
+        case "screened_at":
+            return dice.choice((NOW - SCREENING_AGE_MAX - _MOMENT, NOW + timedelta(days=1)))
+        case _:
+            return canonical.encode(dice.choice(_too_few_approvals(ours, theirs))).decode()
+
+
+def _too_few_approvals(ours: PayoutRecord, theirs: PayoutRecord) -> list[list[JsonValue]]:
+    anna = signed_by("anna", ours)
+    cut = {**signed_by("carla", ours), "signature": str(anna["signature"])}
+    return [
+        [],
+        [anna],
+        [anna, anna, signed_by("anna", ours)],
+        [anna, signed_by("anna", ours, said_to_be="boris")],
+        [anna, signed_by("mallory", ours)],
+        [anna, signed_by("mallory", ours, said_to_be="boris")],
+        [anna, signed_by(INITIATOR, ours)],
+        [anna, signed_by("boris", theirs)],
+        [anna, cut],
+        [anna, signed_by("boris", ours), {"approver_id": "carla"}],
+    ]
 
 
 _STATES = ("queued", "accepted", "unknown", "settled", "rejected", "returned", "SUBMITTED", "")
@@ -629,4 +686,5 @@ _MUTATIONS: Mapping[str, Callable[[Random, Instruction, Instruction], Attempt]] 
     "agreed": _agree_against_the_order,
     "order": _rewrite_the_order,
     "uncleared": _take_the_clearance_away,
+    "beneficiary": _change_the_beneficiary_lately,
 }

@@ -4,16 +4,71 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from enclave import canonical
+from enclave.approvals import Approver, approval_text
 from enclave.canonical import JsonValue
 from enclave.facts import PayoutRecord
+from enclave.policy import Conditions
 from enclave.protocol import BankProfile, PayoutRequest
 
 PAYOUT_ID = "pay_" + "5a" * 16
 ATTEMPT_ID = "att_" + "c3" * 16
 AMOUNT_MINOR = 123_456
 AMOUNT_TEXT = "1234.56"
+INITIATOR = "cli_desk"
+
+NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
+COOLING = timedelta(hours=48)
+SCREENING_AGE_MAX = timedelta(hours=24)
+STRICT = Conditions(
+    approvals_above_minor=0, approvals_needed=2, cooling=COOLING, screening_age_max=SCREENING_AGE_MAX
+)
+APPROVERS_KEYS = {
+    name: ec.generate_private_key(ec.SECP256R1()) for name in ("anna", "boris", "carla", "mallory", INITIATOR)
+}
+
+
+def approver_of(name: str, programme_ids: frozenset[str] | None = None) -> Approver:
+    public = APPROVERS_KEYS[name].public_key()
+    pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+    return Approver(id=name, public_key_pem=pem, programme_ids=programme_ids)
+
+
+# Mallory has a key, and is no approver.
+ROSTER = {name: approver_of(name) for name in APPROVERS_KEYS if name != "mallory"}
+
+
+def signed_by(name: str, record: PayoutRecord, *, said_to_be: str | None = None) -> dict[str, JsonValue]:
+    """What the database holds of an approval."""
+    text = approval_text(
+        payout_id=record.payout_id, programme_id=record.programme_id, order_digest=record.order_digest
+    )
+    signature = APPROVERS_KEYS[name].sign(text, ec.ECDSA(hashes.SHA256()))
+    return {"approver_id": said_to_be or name, "signature": signature.hex()}
+
+
+def approved(record: PayoutRecord, *names: str) -> PayoutRecord:
+    """The record with these people's approvals."""
+    approvals = [signed_by(name, record) for name in names]
+    return replace(record, approvals=canonical.encode(approvals).decode())
+
+
+def fit(record: PayoutRecord) -> PayoutRecord:
+    """The record with all that the strictest conditions ask for, and not a second or an approval more."""
+    ready = replace(
+        record,
+        beneficiary_changed_at=NOW - COOLING,
+        beneficiary_verified_at=NOW - COOLING,
+        screened_at=NOW - SCREENING_AGE_MAX,
+    )
+    return approved(ready, "anna", "boris")
+
 
 ORDER: dict[str, JsonValue] = {
     "amount_minor": AMOUNT_MINOR,
@@ -23,6 +78,7 @@ ORDER: dict[str, JsonValue] = {
     "debtor_iban": "NL91CLRB0417164300",
     "debtor_name": "Universal Pay B.V.",
     "end_to_end_id": "PAY-5A5A5A5A",
+    "initiator": INITIATOR,
     "payout_id": PAYOUT_ID,
     "programme_id": "prg_universal",
     "rail": "SCT",
@@ -76,6 +132,11 @@ def record_of(order: str, **changes: object) -> PayoutRecord:
         cleared_digest=digest,
         open_attempt_id=ATTEMPT_ID,
         attempts_possibly_sent=0,
+        initiator=INITIATOR,
+        beneficiary_verified_at=None,
+        beneficiary_changed_at=None,
+        screened_at=None,
+        approvals="[]",
     )
     return replace(record, **changes)  # type: ignore[arg-type]  # tests spoil columns with other types too
 

@@ -1,6 +1,7 @@
 """The enclave as it runs: a process of its own, on a SoftHSM2 token of its own."""
 
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -8,12 +9,22 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from api.custodians import NAMES, make_custodians
 from enclave.client import EnclaveClient
-from enclave.drafts import endorse, read_draft, signature_of
+from enclave.drafts import (
+    DraftedResolutions,
+    drafted,
+    endorse,
+    read_draft,
+    signature_of,
+    write_draft,
+)
 from enclave.log import EntryKind, LogRecord, read_log
+from enclave.resolutions import Item, register_of
+from enclave.roster import read_roster
 from enclave.softhsm import CONFIGURATION_VARIABLE
 
 TOKEN_LABEL = "tallystick-test"
@@ -82,6 +93,15 @@ class SoftHsmToken:
         for name in NAMES:
             key = (self.custodians_home / f"{name}.pem").read_bytes()
             endorse(draft, name, signature_of(read_draft(draft), key, passphrase=None))
+
+    def resolved(self, directory: Path, *items: Item) -> Path:
+        """The resolutions so far and one more, in a directory of their own."""
+        shutil.copytree(self.resolutions, directory)
+        register = register_of(DraftedResolutions(directory).all(), read_roster(self.custodians.read_bytes()))
+        draft = directory / f"{register.head.number + 1:04}.json"
+        write_draft(draft, drafted(items, register, at=datetime.now(UTC)))
+        self.endorse(draft)
+        return directory
 
     def hold_ceremony(self, *, pin: str = PIN, so_pin: str = SO_PIN) -> subprocess.CompletedProcess[str]:
         with secret_on_a_descriptor(pin) as pin_fd, secret_on_a_descriptor(so_pin) as so_pin_fd:

@@ -41,7 +41,14 @@ OTHER_USER = pwd.getpwnam("nobody")
 ENCLAVE_UID = OTHER_USER.pw_uid if IS_ROOT else os.geteuid()
 ENCLAVE_GID = OTHER_USER.pw_gid if IS_ROOT else os.getegid()
 BECOME: dict[str, str] = {"user": OTHER_USER.pw_name} if IS_ROOT else {}
-LIMITS = {"per_hour_limit_minor": "1000000", "per_day_limit_minor": "1000000"}
+LIMITS = {
+    "per_hour_limit_minor": "1000000",
+    "per_day_limit_minor": "1000000",
+    "approvals_above_minor": "10000",
+    "approvals_needed": "2",
+    "cooling_period_s": "86400",
+    "screening_age_max_s": "86400",
+}
 PRODUCTION = {"production": "", **LIMITS}
 SOFTWARE = {"key_backend": "software"}
 

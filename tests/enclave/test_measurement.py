@@ -20,7 +20,7 @@ from enclave.measurement import (
     MeasurementFailed,
     measure,
 )
-from enclave.policy import Limits
+from enclave.policy import Conditions, Limits
 
 CONFIGURATION = Configuration(
     backend="pkcs11",
@@ -32,6 +32,7 @@ CONFIGURATION = Configuration(
     allowed_uids=(1000, 1001),
     custodians=None,
     limits=Limits(per_payment_minor=10, per_hour_minor=20, per_day_minor=30),
+    conditions=Conditions(approvals_above_minor=5),
 )
 SOURCES = sorted(file.relative_to(own_package()).as_posix() for file in own_package().rglob("*.py"))
 LIBRARY = "tallystick-test-library"

@@ -11,7 +11,7 @@ import pytest
 
 from enclave.log import EntryKind, LogEntry, LogHead, LogRecord, SigningLog
 from enclave.mirror import EVERY, HeadsUnavailable, Mirror
-from enclave.policy import Limits
+from enclave.policy import Conditions, Limits
 from enclave.signer import Letter, Peer, Signer
 from tests.enclave.payouts import MemoryFacts
 from tests.enclave.rings import software_keyring
@@ -64,6 +64,8 @@ class Desk:
                 log=log,
                 clock=lambda: self.now,
                 limits=Limits(),
+                conditions=Conditions(),
+                approvers=dict,
                 mirror=mirror,
             )
             signer.record_start()

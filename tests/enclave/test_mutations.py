@@ -32,7 +32,7 @@ from enclave.keys import Purpose, verifies
 from enclave.log import EntryKind, LogEntry, LogHead, SigningLog, audit
 from enclave.mirror import HeadsUnavailable, Mirror
 from enclave.notes import verify_checkpoint
-from enclave.policy import CLOCK_SKEW_S_MAX, Limits
+from enclave.policy import CLOCK_SKEW_S_MAX, Conditions, Limits
 from enclave.protocol import BODY_BYTES_MAX, EXPORT_PREFIX, MANIFEST_BYTES_MAX, MESSAGE_BYTES_MAX
 from enclave.refusals import RefusalCode
 from enclave.server import Server
@@ -54,10 +54,18 @@ from tests.enclave.mutations import (
 from tests.enclave.payouts import (
     AMOUNT_MINOR,
     ATTEMPT_ID,
+    COOLING,
     CREDIT_TRANSFER,
+    INITIATOR,
+    NOW,
     PAYOUT_ID,
+    ROSTER,
+    SCREENING_AGE_MAX,
+    STRICT,
     MemoryFacts,
+    approved,
     body_of,
+    fit,
     good_record,
     order_text,
     record_of,
@@ -68,7 +76,6 @@ PAYOUTS = 10_000
 OTHERS = 600  # of each of five purposes
 LETTERS_A_ROUND = 50
 
-NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 NOW_S = int(NOW.timestamp())
 KEYRING = software_keyring()
 CODES_OF_PAYOUTS = {
@@ -78,6 +85,8 @@ CODES_OF_PAYOUTS = {
     *(RefusalCode.NOT_CLEARED, RefusalCode.CLEARANCE_FOR_OTHER_ORDER, RefusalCode.RAIL_MISMATCH),
     *(RefusalCode.BODY_UNREADABLE, RefusalCode.BODY_AMOUNT_DIFFERS, RefusalCode.BODY_CURRENCY_DIFFERS),
     *(RefusalCode.BODY_CREDITOR_DIFFERS, RefusalCode.BODY_DEBTOR_DIFFERS, RefusalCode.BODY_REFERENCE_DIFFERS),
+    *(RefusalCode.BENEFICIARY_UNVERIFIED, RefusalCode.BENEFICIARY_COOLING, RefusalCode.SCREENING_STALE),
+    *(RefusalCode.APPROVALS_MISSING, RefusalCode.APPROVER_IS_INITIATOR),
     *(RefusalCode.BODY_UNKNOWN_FIELD, RefusalCode.MESSAGE_SHAPE_REFUSED, RefusalCode.MANIFEST_FORMAT_REFUSED),
 }
 
@@ -133,7 +142,16 @@ def desk(path: Path) -> Iterator[Desk]:
     facts = MemoryFacts({})
     with SigningLog.open(path, now=NOW) as log:
         ours = Desk(
-            Signer(keyring=KEYRING, facts=facts, log=log, clock=lambda: NOW, limits=Limits(), mirror=None),
+            Signer(
+                keyring=KEYRING,
+                facts=facts,
+                log=log,
+                clock=lambda: NOW,
+                limits=Limits(),
+                conditions=STRICT,
+                approvers=lambda: ROSTER,
+                mirror=None,
+            ),
             facts,
         )
         yield ours
@@ -723,6 +741,7 @@ class Situation:
     record: PayoutRecord | None = field(default_factory=good_record)
     before: tuple[bytes, ...] = ()
     limits: Limits = field(default_factory=Limits)
+    conditions: Conditions = field(default_factory=Conditions)
     later: timedelta = timedelta()
     facts: PayoutFacts | None = None
     keyring: Keyring = KEYRING
@@ -747,6 +766,8 @@ class Situation:
                 log=log,
                 clock=lambda: clock[0],
                 limits=self.limits,
+                conditions=self.conditions,
+                approvers=lambda: ROSTER,
                 allowed_uids=self.allowed_uids,
                 mirror=None if self.heads is None else Mirror(log, self.heads),
             ) as server,
@@ -818,6 +839,15 @@ HEAD = LogHead(count=1_000, hash="0f" * 32)
 MIRRORED = LogEntry(kind=EntryKind.MIRRORED, purpose="mirror", facts={"count": HEAD.count, "hash": HEAD.hash})
 OTHER_DIGEST = sha256(b"another order").digest()
 
+SECOND = timedelta(seconds=1)
+READY = fit(good_record())
+
+
+def conditional(**changes: object) -> Situation:
+    """A payout that the strictest conditions let through, spoilt in one of them."""
+    return Situation(payout(), replace(READY, **changes), conditions=STRICT)  # type: ignore[arg-type]  # as spoilt
+
+
 EXAMPLES: Mapping[RefusalCode, Sequence[Situation]] = {
     RefusalCode.PEER_REFUSED: [Situation(payout(), allowed_uids=frozenset())],
     RefusalCode.MESSAGE_TOO_LARGE: [Situation(b" " * (MESSAGE_BYTES_MAX + 1))],
@@ -865,6 +895,16 @@ EXAMPLES: Mapping[RefusalCode, Sequence[Situation]] = {
     RefusalCode.OVER_HOUR_LIMIT: [Situation(payout(), limits=Limits(per_hour_minor=AMOUNT_MINOR - 1))],
     RefusalCode.OVER_DAY_LIMIT: [Situation(payout(), limits=Limits(per_day_minor=AMOUNT_MINOR - 1))],
     RefusalCode.SIGNED_OTHER_BODY: [Situation(payout(body_of(CREDIT_TRANSFER) + b"\n"), before=(payout(),))],
+    RefusalCode.BENEFICIARY_UNVERIFIED: [
+        conditional(beneficiary_verified_at=None),
+        conditional(beneficiary_verified_at=NOW - COOLING - SECOND),
+    ],
+    RefusalCode.BENEFICIARY_COOLING: [
+        conditional(beneficiary_changed_at=NOW - COOLING + SECOND, beneficiary_verified_at=NOW)
+    ],
+    RefusalCode.SCREENING_STALE: [conditional(screened_at=NOW - SCREENING_AGE_MAX - SECOND)],
+    RefusalCode.APPROVALS_MISSING: [conditional(approvals=approved(READY, "anna").approvals)],
+    RefusalCode.APPROVER_IS_INITIATOR: [conditional(approvals=approved(READY, "anna", INITIATOR).approvals)],
     RefusalCode.QUERY_PATH_REFUSED: [Situation(of(QUERIES[0], path_with_query="https://elsewhere.example/"))],
     RefusalCode.QUERY_TIME_REFUSED: [Situation(of(QUERIES[0], request_time=str(NOW_S + 121)))],
     RefusalCode.MESSAGE_SHAPE_REFUSED: [Situation(of(MESSAGES[0], body=PAYMENT))],
@@ -917,3 +957,7 @@ def test_each_example_is_refused_for_exactly_its_reason(
 
 def test_the_situation_that_the_examples_spoil_is_signed(tmp_path: Path) -> None:
     assert Situation(payout()).code(tmp_path) is None
+
+
+def test_the_situation_that_spoilt_conditions_spoil_is_signed(tmp_path: Path) -> None:
+    assert conditional().code(tmp_path) is None

@@ -21,7 +21,7 @@ from enclave.keyring import Keyring
 from enclave.keys import Purpose, algorithm_of, verifies
 from enclave.log import EntryKind, LogRecord, SigningLog, audit
 from enclave.notes import Checkpoint, verify_checkpoint
-from enclave.policy import Limits
+from enclave.policy import Conditions, Limits
 from enclave.protocol import EXPORT_PREFIX, MESSAGE_BYTES_MAX, Signature
 from enclave.server import CALLERS_MAX, Server, SocketUnavailable
 from enclave.signer import Letter, Peer, Signer
@@ -76,6 +76,8 @@ class Enclave:
                 log=log,
                 clock=lambda: NOW,
                 limits=self.limits,
+                conditions=Conditions(),
+                approvers=dict,
                 mirror=None,
                 allowed_uids=self.allowed_uids,
             ) as server,
@@ -159,7 +161,14 @@ def test_two_bodies_for_one_payout_in_one_round_get_one_signature(tmp_path: Path
 
     with SigningLog.open(tmp_path / "signing.log", now=NOW) as log:
         signer = Signer(
-            keyring=KEYRING, facts=facts, log=log, clock=lambda: NOW, limits=Limits(), mirror=None
+            keyring=KEYRING,
+            facts=facts,
+            log=log,
+            clock=lambda: NOW,
+            limits=Limits(),
+            conditions=Conditions(),
+            approvers=dict,
+            mirror=None,
         )
         answers = signer.answer(letters)
 
@@ -339,7 +348,14 @@ def test_what_could_not_be_recorded_is_not_remembered(tmp_path: Path) -> None:
     log_path = tmp_path / "signing.log"
     with SigningLog.open(log_path, now=NOW) as log:
         signer = Signer(
-            keyring=KEYRING, facts=facts, log=log, clock=lambda: NOW, limits=Limits(), mirror=None
+            keyring=KEYRING,
+            facts=facts,
+            log=log,
+            clock=lambda: NOW,
+            limits=Limits(),
+            conditions=Conditions(),
+            approvers=dict,
+            mirror=None,
         )
         signer.record_start()
         soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -521,6 +537,8 @@ def test_a_second_server_does_not_take_the_socket_over(enclave: Enclave, tmp_pat
             log=log,
             clock=lambda: NOW,
             limits=Limits(),
+            conditions=Conditions(),
+            approvers=dict,
             mirror=None,
         )
 

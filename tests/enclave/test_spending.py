@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from enclave import canonical
 from enclave.canonical import JsonValue
 from enclave.log import SigningLog
-from enclave.policy import CLOCK_SKEW_S_MAX, Limits
+from enclave.policy import CLOCK_SKEW_S_MAX, Conditions, Limits
 from enclave.signer import Letter, Peer, Signer
 from enclave.spending import Purse, Spending, Window
 from tests.enclave.payouts import (
@@ -89,6 +89,8 @@ class Desk:
                 log=log,
                 clock=lambda: self.now,
                 limits=self.limits,
+                conditions=Conditions(),
+                approvers=dict,
                 mirror=None,
             )
             return [_told(answer) for answer in signer.answer(letters)]

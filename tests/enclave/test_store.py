@@ -27,6 +27,9 @@ COLUMN_TYPES: Mapping[str, str] = {
     "attempts_possibly_sent": "int4",
     "order_digest": "bytea",
     "cleared_digest": "bytea",
+    "beneficiary_verified_at": "timestamptz",
+    "beneficiary_changed_at": "timestamptz",
+    "screened_at": "timestamptz",
 }
 
 

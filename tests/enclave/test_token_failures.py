@@ -149,7 +149,8 @@ def owned_by_another(token: SoftHsmToken) -> Iterator[tuple[SoftHsmToken, Path, 
         for path in own.configuration.parent.rglob("*"):
             path.chmod(0o555 if path.is_dir() else 0o444)
         own.configuration.parent.chmod(0o755)
-        own.custodians_home.chmod(0o755)
+        for readable in (own.custodians_home, own.resolutions, *own.resolutions.iterdir()):
+            readable.chmod(0o755)
         yield own, home / "enclave", {"user": user.pw_name} if is_root else {}
     finally:
         for path in home.rglob("*"):

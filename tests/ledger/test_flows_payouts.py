@@ -17,7 +17,7 @@ from ledger.core.payout import PayoutState, PayoutTrigger, advance
 from ledger.flows import payouts
 from ledger.flows.payouts import News
 from ledger.store.events import events_of
-from ledger.store.payouts import Attempt, Payout, attempts_of, open_attempts, read_payouts
+from ledger.store.payouts import Attempt, Payout, attempts_of, open_attempts, overdue, read_payouts
 from ledger.store.tx import Tx
 from tests.conftest import MONDAY_MORNING, Database, OpenTx
 from tests.ledger.world import (
@@ -297,14 +297,75 @@ def test_a_payout_that_was_turned_away_too_often_waits_for_a_person(
     open_tx: OpenTx, world: World, ordered: Payout, submitted: Attempt
 ) -> None:
     with open_tx(TUESDAY) as tx:
-        conclude(tx, submitted, PayoutTrigger.NOT_SENT, "connection refused")
+        attempt = submitted
         for _ in range(payouts.ATTEMPTS_MAX - 1):
-            conclude(tx, submit(tx, ordered), PayoutTrigger.NOT_SENT, "connection refused")
+            payouts.keep_signed(tx, attempt, body=b"{}", signature="s")
+            conclude(tx, attempt, PayoutTrigger.NOT_SENT, "connection refused")
+            attempt = submit(tx, ordered)
+        payouts.keep_signed(tx, attempt, body=b"{}", signature="s")
+        conclude(tx, attempt, PayoutTrigger.NOT_SENT, "connection refused")
 
         assert payouts.submit(tx, ordered.id) is None
 
         assert state_of(tx, ordered) is PayoutState.UNKNOWN
         assert posted(tx, world) == IN_FLIGHT
+
+
+REFUSED = "the enclave refused: approvals_missing"
+A_WEEK_ON = MONDAY_MORNING + timedelta(hours=1) + payouts.WAITING_MAX
+MOMENT = timedelta(microseconds=1)
+
+
+def test_a_payout_that_nobody_signs_is_tried_for_a_week_and_its_money_goes_back(
+    open_tx: OpenTx, world: World, ordered: Payout, submitted: Attempt
+) -> None:
+    with open_tx(TUESDAY) as tx:
+        conclude(tx, submitted, PayoutTrigger.NOT_SENT, REFUSED)
+    with open_tx(A_WEEK_ON - MOMENT) as tx:
+        conclude(tx, submit(tx, ordered), PayoutTrigger.NOT_SENT, REFUSED)
+        assert posted(tx, world) == IN_FLIGHT
+    with open_tx(A_WEEK_ON) as tx:
+        assert payouts.submit(tx, ordered.id) is None
+
+        assert state_of(tx, ordered) is PayoutState.REJECTED
+        assert posted(tx, world) == BEFORE
+        assert breaches(tx, [world.programme_id]) == []
+
+
+def test_a_payout_that_was_once_signed_never_gives_its_money_back_by_waiting(
+    open_tx: OpenTx, world: World, ordered: Payout, submitted: Attempt
+) -> None:
+    with open_tx(TUESDAY) as tx:
+        payouts.keep_signed(tx, submitted, body=b"{}", signature="s")
+        conclude(tx, submitted, PayoutTrigger.NOT_SENT, "connection refused")
+        conclude(tx, submit(tx, ordered), PayoutTrigger.NOT_SENT, REFUSED)
+    with open_tx(A_WEEK_ON) as tx:
+        assert payouts.submit(tx, ordered.id) is None
+
+        assert state_of(tx, ordered) is PayoutState.UNKNOWN
+        assert posted(tx, world) == IN_FLIGHT
+
+
+def test_a_promise_to_try_again_is_spent_once_somebody_has_tried(
+    open_tx: OpenTx, ordered: Payout, submitted: Attempt
+) -> None:
+    with open_tx(TUESDAY) as tx:
+        conclude(tx, submitted, PayoutTrigger.NOT_SENT, REFUSED)
+
+        assert not payouts.was_tried_since(tx, ordered.id, 1)
+        submit(tx, ordered)
+        assert payouts.was_tried_since(tx, ordered.id, 1)
+
+
+def test_only_what_was_not_tried_for_long_is_overdue(
+    open_tx: OpenTx, ordered: Payout, submitted: Attempt
+) -> None:
+    with open_tx(TUESDAY) as tx:
+        assert overdue(tx, before=TUESDAY, limit=10) == []
+        conclude(tx, submitted, PayoutTrigger.NOT_SENT, REFUSED)
+
+        assert overdue(tx, before=TUESDAY, limit=10) == []
+        assert [item.id for item in overdue(tx, before=TUESDAY + MOMENT, limit=10)] == [ordered.id]
 
 
 def test_what_was_sent_and_what_became_of_it_is_said_once(

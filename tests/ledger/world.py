@@ -451,6 +451,7 @@ def payout_order(
         debtor_iban=programme.safeguarding_iban,
         end_to_end_id=end_to_end_id_of(payout_id),
         remittance=reference,
+        initiator="cli_desk",
     )
 
 
@@ -471,6 +472,7 @@ def sweep_order(tx: Tx, world: World, *, amount_minor: int, reference: str = "sw
         debtor_iban=programme.safeguarding_iban,
         end_to_end_id=end_to_end_id_of(payout_id),
         remittance=reference,
+        initiator="cli_desk",
     )
 
 
