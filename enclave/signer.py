@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TypeAlias, assert_never
 
 from enclave import canonical, notes, policy, tokens
+from enclave.card_desk import card_subject
 from enclave.facts import PayoutFacts, PayoutRecord
 from enclave.keys import KeyBackend, Purpose, current_key, fingerprint
 from enclave.log import EntryKind, LogEntry, LogFacts, LogUnavailable, SigningLog
@@ -26,6 +27,9 @@ from enclave.protocol import (
     Answer,
     BankMessageRequest,
     BankQueryRequest,
+    CardForwardRequest,
+    CardResealRequest,
+    CardSealRequest,
     CheckpointRequest,
     Claims,
     ExportRequest,
@@ -171,6 +175,9 @@ class Signer:
             case PublicKeysRequest():
                 keys = {str(purpose): key for purpose, key in self._public_keys.items()}
                 return _Case(outcome=PublicKeys(keys=keys), entry=None)
+            case CardSealRequest() | CardResealRequest() | CardForwardRequest():
+                why = refusal(RefusalCode.CARD_VAULT_CLOSED)
+                return _refused(letter, purpose=request.purpose, subject=card_subject(request), why=why)
             case _:
                 return self._decide_signing(letter, request, shared)
 
@@ -232,10 +239,12 @@ class Signer:
 
     def _carry_out(self, case: _Case) -> Answer | Refusal:
         match case.outcome:
-            case Refusal() | Signature() | IssuedToken() | SignedCheckpoint() | PublicKeys() | Pong():
-                return case.outcome
-            case _:
+            case PayoutRequest() | BankQueryRequest() | BankMessageRequest():
                 return self._sign_or_record_failure(case.outcome)
+            case AccessTokenRequest() | CheckpointRequest() | ExportRequest():
+                return self._sign_or_record_failure(case.outcome)
+            case _:
+                return case.outcome
 
     def _sign_or_record_failure(self, request: SigningRequest) -> Answer | Refusal:
         try:
