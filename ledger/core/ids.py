@@ -19,6 +19,7 @@ PayoutId = NewType("PayoutId", str)
 AttemptId = NewType("AttemptId", str)
 ClearanceId = NewType("ClearanceId", str)
 NoticeId = NewType("NoticeId", str)
+CardId = NewType("CardId", str)
 
 _TEXT = re.compile(r"\A[a-z]{2,5}_[0-9a-f]{32}\Z")
 
