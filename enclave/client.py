@@ -21,10 +21,12 @@ from enclave import canonical
 from enclave.canonical import JsonUnreadable, JsonValue
 from enclave.protocol import (
     MESSAGE_BYTES_MAX,
+    ForwardedCard,
     IssuedToken,
     Pong,
     PublicKey,
     PublicKeys,
+    SealedCard,
     Signature,
     SignedCheckpoint,
     to_base64,
@@ -39,6 +41,8 @@ _SIGNATURE: TypeAdapter[Signature] = TypeAdapter(Signature)
 _ISSUED_TOKEN: TypeAdapter[IssuedToken] = TypeAdapter(IssuedToken)
 _SIGNED_CHECKPOINT: TypeAdapter[SignedCheckpoint] = TypeAdapter(SignedCheckpoint)
 _PUBLIC_KEYS: TypeAdapter[PublicKeys] = TypeAdapter(PublicKeys)
+_SEALED_CARD: TypeAdapter[SealedCard] = TypeAdapter(SealedCard)
+_FORWARDED_CARD: TypeAdapter[ForwardedCard] = TypeAdapter(ForwardedCard)
 _PONG: TypeAdapter[Pong] = TypeAdapter(Pong)
 
 
@@ -163,6 +167,35 @@ class EnclaveClient:
         """Sign the manifest of an audit export; the signature covers `EXPORT_PREFIX` and the manifest."""
         return self._ask({"purpose": "export", "manifest": to_base64(manifest)}, _SIGNATURE)
 
+    def card_seal(self, *, programme_id: str, card_id: str, jwe: str) -> SealedCard:
+        """Have a card that its caller encrypted sealed under a token."""
+        fields: dict[str, JsonValue] = {
+            "purpose": "card_seal",
+            "programme_id": programme_id,
+            "card_id": card_id,
+            "jwe": jwe,
+        }
+        return self._ask(fields, _SEALED_CARD)
+
+    def card_reseal(self, *, programme_id: str, card: SealedCard) -> SealedCard:
+        """Have a card sealed anew under the current key; under that key already, it comes back as it is."""
+        fields: dict[str, JsonValue] = {
+            "purpose": "card_reseal",
+            "programme_id": programme_id,
+            "card": _card_row(card),
+        }
+        return self._ask(fields, _SEALED_CARD)
+
+    def card_forward(self, *, programme_id: str, card: SealedCard, recipient: str) -> ForwardedCard:
+        """Have a card encrypted to a processor that the enclave knows by name."""
+        fields: dict[str, JsonValue] = {
+            "purpose": "card_forward",
+            "programme_id": programme_id,
+            "card": _card_row(card),
+            "recipient": recipient,
+        }
+        return self._ask(fields, _FORWARDED_CARD)
+
     def public_keys(self) -> Mapping[str, PublicKey]:
         """The current public key of each purpose: bank, access_token, checkpoint, export."""
         return self._ask({"purpose": "public_keys"}, _PUBLIC_KEYS).keys
@@ -230,6 +263,19 @@ class EnclaveClient:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+def _card_row(card: SealedCard) -> dict[str, JsonValue]:
+    return {
+        "card_id": card.card_id,
+        "bin": card.bin,
+        "last_four": card.last_four,
+        "expiry_month": card.expiry_month,
+        "expiry_year": card.expiry_year,
+        "fingerprint": card.fingerprint,
+        "key_id": card.key_id,
+        "sealed": to_base64(card.sealed),
+    }
 
 
 def _read_answer(data: bytes, kind: TypeAdapter[AnswerT]) -> AnswerT:
