@@ -17,6 +17,7 @@ from api.parts import Parts
 from api.problems import Problem
 from api.routes import (
     balances,
+    cards,
     checkouts,
     log,
     machinery,
@@ -70,6 +71,7 @@ def build_app(parts: Parts) -> FastAPI:
         balances,
         periods,
         checkouts,
+        cards,
         payouts,
         transfers,
         reports,
