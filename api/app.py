@@ -17,6 +17,7 @@ from api.parts import Parts
 from api.problems import Problem
 from api.routes import (
     balances,
+    cards,
     checkouts,
     log,
     machinery,
@@ -72,6 +73,7 @@ def build_app(parts: Parts) -> FastAPI:
         periods,
         checkouts,
         payout_accounts,
+        cards,
         payouts,
         transfers,
         reports,

@@ -304,6 +304,12 @@ class UnitBody(Body):
     decimals: Annotated[StrictInt, Field(ge=0, le=DECIMALS_MAX)]
 
 
+class CardBody(Body):
+    """A card, encrypted to the enclave's intake key: a compact JWE (RFC 7516), ECDH-ES on P-256 with A256GCM."""
+
+    jwe: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$", max_length=2048)]
+
+
 class TestClockBody(Body):
     """Where to move the test clock."""
 

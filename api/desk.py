@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from api.auth import Caller
+from api.card_gate import card_number_in_clear, looks_like_card_number
 from api.gathering import LaneFull
 from api.handlers import Handlers
 from api.lanes import Ask, Lane, Work
@@ -141,4 +142,6 @@ def _idempotency_key(request: Request) -> str:
         raise Problem(
             400, "idempotency_key_invalid", "An Idempotency-Key is 1 to 255 visible ASCII characters."
         )
+    if looks_like_card_number(key):
+        raise card_number_in_clear()
     return key

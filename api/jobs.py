@@ -14,6 +14,7 @@ from api.handlers.deposits import credit_arrivals
 from api.handlers.exports import BANK_ZONE, day_ends_at, wish_for_statement
 from api.handlers.parties import rescreen_page
 from api.parts import Parts
+from api.resealing import Resealing
 from api.waiting_payouts import WaitingPayouts
 from enclave.client import EnclaveRefused
 from enclave.notes import key_of_note
@@ -251,6 +252,18 @@ class Jobs:
                 after = rescreen_page(tx, self.parts.gate, programme_id, Page(after, RESCREEN_PAGE))
             if after is None:
                 return
+
+    # --- cards -----------------------------------------------------------------------------------------------
+
+    def reseal_cards(self) -> None:
+        """Seals every card under the enclave's current key, page by page, until none is left under another.
+
+        Raises: NotYet when the enclave would not open some of them: all others are done.
+        """
+        resealing = Resealing(self.parts.enclave, self.parts.transactions)
+        resealing.run()
+        if resealing.refused:
+            raise NotYet(f"{len(resealing.refused)} cards would not open")
 
     # --- the book's own housekeeping -------------------------------------------------------------------------
 

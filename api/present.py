@@ -7,6 +7,7 @@ from typing import Any
 
 from enclave.approvals import approval_text
 from ledger.core.account import Status
+from ledger.core.card import Card
 from ledger.core.cart import CartLine, Checkout
 from ledger.core.money import Split, SplitTo
 from ledger.core.payout import PayoutState, refusal_in
@@ -210,6 +211,18 @@ def deposit(item: Deposit) -> Json:
         "state": item.state,
         "creditor_iban": item.creditor_iban,
         "bank_transaction_id": item.transaction_id,
+    }
+
+
+def card(item: Card) -> Json:
+    """What may be shown of a card."""
+    return {
+        "id": item.id,
+        "bin": item.bin,
+        "last_four": item.last_four,
+        "expiry_month": item.expiry_month,
+        "expiry_year": item.expiry_year,
+        "fingerprint": item.fingerprint.hex(),
     }
 
 

@@ -1,5 +1,5 @@
-"""How bodies are read: JSON that is JSON (RFC 8259, no member twice), never more of it than a request can be, and
-nobody's before it is known that he may send one.
+"""How bodies are read: JSON that is JSON (RFC 8259, no member twice), never more of it than a request can be, no card
+number in the clear, and nobody's before it is known that he may send one.
 
 Every router is made with `StrictRoute`: FastAPI asks a router for its route class when a route is declared, so
 setting the class later would change nothing.
@@ -15,13 +15,14 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from api.auth import Needs
+from api.card_gate import refuse_card_numbers
 from api.problems import Problem
 
 BODY_BYTES_MAX = 32 * 1024 * 1024
 
 
 class StrictRequest(Request):
-    """A request whose JSON is JSON: no NaN or Infinity, no member twice."""
+    """A request whose JSON is JSON: no NaN or Infinity, no member twice, no card number."""
 
     async def stream(self) -> AsyncGenerator[bytes, None]:
         """The body as it comes, counted, whatever length was announced. Raises: Problem `too_large`."""
@@ -33,9 +34,12 @@ class StrictRequest(Request):
             yield chunk
 
     async def json(self) -> Any:
-        """The parsed body. Raises: Problem `invalid_json`."""
+        """The parsed body. Raises: Problem `invalid_json` or `card_number_in_clear`."""
         if not hasattr(self, "_strict_json"):
-            self._strict_json = parse_json(await self.body())
+            body = await self.body()
+            parsed = parse_json(body)
+            refuse_card_numbers(body, parsed)
+            self._strict_json = parsed
         return self._strict_json
 
 

@@ -80,6 +80,7 @@ def build_queue(parts: Parts) -> App:
         jobs.fetch_statement,
         jobs.make_export,
         jobs.rescreen,
+        jobs.reseal_cards,
     ):
         queue.task(name=job.__name__, retry=RETRY)(_logged(job))
     return queue

@@ -19,6 +19,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from enclave import custody
 from enclave.backends.software import SoftwareKeys
+from enclave.card_recipients import RecipientRefused, read_recipients
 from enclave.custody import ArgumentsRefused
 from enclave.drafts import DraftedResolutions, DraftInvalid
 from enclave.facts import FactsUnavailable, PayoutFacts
@@ -61,6 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         LogUnavailable,
         MeasurementFailed,
         PinUnreadable,
+        RecipientRefused,
         ResolutionInvalid,
         ResolutionsUnavailable,
         RosterInvalid,
@@ -73,6 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _serve(arguments: argparse.Namespace) -> int:
     _refuse_software_keys_in_production(arguments)
     limits, conditions = _limits(arguments), _conditions(arguments)
+    recipients = read_recipients(arguments.card_recipient)
     steps = harden(_account(arguments))
     if arguments.production:
         insist(steps)
@@ -94,6 +97,7 @@ def _serve(arguments: argparse.Namespace) -> int:
             conditions=conditions,
             approvers=lambda: keyring.register.approvers,
             mirror=Mirror(log, heads, accepted=arguments.accept_head),
+            recipients=recipients,
             measurement=_measure(arguments, limits, conditions, roster),
             allowed_uids=arguments.allow_uid,
         ) as server,
@@ -327,6 +331,13 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         type=int,
         metavar="COUNT",
         help="go on although the log or the database was put back; COUNT is the database's last head (0: none)",
+    )
+    parser.add_argument(
+        "--card-recipient",
+        action="append",
+        default=[],
+        metavar="NAME=FILE",
+        help="a processor that cards may be forwarded to, and its public key, P-256 in PEM",
     )
     parser.add_argument(
         "--allow-uid",

@@ -28,12 +28,14 @@ from enclave.protocol import (
     MESSAGE_BYTES_MAX,
     NONCE_BYTES,
     Attestation,
+    ForwardedCard,
     IssuedToken,
     KeysLoaded,
     KeyVersions,
     Pong,
     PublicKey,
     PublicKeys,
+    SealedCard,
     Signature,
     SignedCheckpoint,
     to_base64,
@@ -53,6 +55,8 @@ _ATTESTATION: TypeAdapter[Attestation] = TypeAdapter(Attestation)
 _PUBLIC_KEYS: TypeAdapter[PublicKeys] = TypeAdapter(PublicKeys)
 _KEY_VERSIONS: TypeAdapter[KeyVersions] = TypeAdapter(KeyVersions)
 _KEYS_LOADED: TypeAdapter[KeysLoaded] = TypeAdapter(KeysLoaded)
+_SEALED_CARD: TypeAdapter[SealedCard] = TypeAdapter(SealedCard)
+_FORWARDED_CARD: TypeAdapter[ForwardedCard] = TypeAdapter(ForwardedCard)
 _PONG: TypeAdapter[Pong] = TypeAdapter(Pong)
 
 
@@ -199,6 +203,35 @@ class EnclaveClient:
         """What the enclave says of itself, for this nonce of 32 bytes. `enclave.attestation` reads and verifies it."""
         return self._ask(_attestation_request(nonce), _ATTESTATION)
 
+    def card_seal(self, *, programme_id: str, card_id: str, jwe: str) -> SealedCard:
+        """Have a card that its caller encrypted sealed under a token."""
+        fields: dict[str, JsonValue] = {
+            "purpose": "card_seal",
+            "programme_id": programme_id,
+            "card_id": card_id,
+            "jwe": jwe,
+        }
+        return self._ask(fields, _SEALED_CARD)
+
+    def card_reseal(self, *, programme_id: str, card: SealedCard) -> SealedCard:
+        """Have a card sealed anew under the current key; under that key already, it comes back as it is."""
+        fields: dict[str, JsonValue] = {
+            "purpose": "card_reseal",
+            "programme_id": programme_id,
+            "card": _card_row(card),
+        }
+        return self._ask(fields, _SEALED_CARD)
+
+    def card_forward(self, *, programme_id: str, card: SealedCard, recipient: str) -> ForwardedCard:
+        """Have a card encrypted to a processor that the enclave knows by name."""
+        fields: dict[str, JsonValue] = {
+            "purpose": "card_forward",
+            "programme_id": programme_id,
+            "card": _card_row(card),
+            "recipient": recipient,
+        }
+        return self._ask(fields, _FORWARDED_CARD)
+
     def public_keys(self) -> Mapping[str, PublicKey]:
         """The public key that each purpose signs with now: payout, bank, access_token, checkpoint, report, …."""
         return self._ask({"purpose": "public_keys"}, _PUBLIC_KEYS).keys
@@ -298,6 +331,19 @@ class EnclaveClient:
 
 def _attestation_request(nonce: bytes) -> dict[str, JsonValue]:
     return {"purpose": "attestation", "nonce": to_base64(nonce)}
+
+
+def _card_row(card: SealedCard) -> dict[str, JsonValue]:
+    return {
+        "card_id": card.card_id,
+        "bin": card.bin,
+        "last_four": card.last_four,
+        "expiry_month": card.expiry_month,
+        "expiry_year": card.expiry_year,
+        "fingerprint": card.fingerprint,
+        "key_id": card.key_id,
+        "sealed": to_base64(card.sealed),
+    }
 
 
 def _read_answer(data: bytes, kind: TypeAdapter[AnswerT]) -> AnswerT:

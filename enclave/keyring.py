@@ -144,10 +144,10 @@ class Keyring:
                 found[str(purpose)] = self._opened[self.current(purpose, now)]
         return found
 
-    def believed(self, now: datetime) -> Sequence[KeyIdentity]:
-        """Every key whose work counts now or will, in the order of versions."""
-        believed = (key for key in self._opened.values() if self._register.keys[key.address].is_believed(now))
-        return sorted(believed, key=lambda key: key.address.version)
+    def believed(self, purpose: Purpose, now: datetime) -> Sequence[KeyIdentity]:
+        """Every key of a purpose whose work counts now or will, in the order of versions."""
+        records = reversed(self._ready.get(purpose, ()))
+        return [self._opened[record.address] for record in records if record.is_believed(now)]
 
     def identity(self, address: KeyAddress) -> KeyIdentity:
         """Which key this is."""

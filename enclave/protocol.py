@@ -22,6 +22,7 @@ from pydantic import (
 from pydantic.dataclasses import dataclass
 
 from enclave import canonical
+from enclave.jwe import JWE_CHARS_MAX
 from enclave.keys import VERSION_MAX
 from enclave.refusals import Refusal, RefusalCode, refusal
 
@@ -30,6 +31,8 @@ MANIFEST_BYTES_MAX = 48 * 1024
 MESSAGE_BYTES_MAX = 72 * 1024
 BODY_BYTES_MAX = 16 * 1024
 SIZE_MAX = 2**63 - 1
+# Nonce, a number of up to 19 digits, tag.
+SEALED_CARD_BYTES_MAX = 12 + 19 + 16
 # Stands before a manifest when it is signed: the signature cannot be taken for one over anything else.
 EXPORT_PREFIX = b"tallystick-export-v1\n"
 NONCE_BYTES = 32
@@ -71,6 +74,8 @@ Base64Bytes: TypeAlias = Annotated[
 BodyBytes: TypeAlias = Annotated[Base64Bytes, Field(min_length=1, max_length=BODY_BYTES_MAX)]
 PayoutId: TypeAlias = Annotated[str, StringConstraints(pattern=r"\Apay_[0-9a-f]{32}\z")]
 AttemptId: TypeAlias = Annotated[str, StringConstraints(pattern=r"\Aatt_[0-9a-f]{32}\z")]
+CardId: TypeAlias = Annotated[str, StringConstraints(pattern=r"\Acrd_[0-9a-f]{32}\z")]
+ProgrammeId: TypeAlias = Annotated[str, StringConstraints(pattern=r"\Aprg_[0-9a-f]{32}\z")]
 # Printable ASCII without the space, so that nothing can be hidden at the end of a line.
 Word: TypeAlias = Annotated[str, StringConstraints(pattern=r"\A[!-~]+\z", min_length=1, max_length=200)]
 Scope: TypeAlias = Annotated[str, StringConstraints(pattern=r"\A[a-z][a-z0-9_.:-]*\z", max_length=64)]
@@ -170,6 +175,19 @@ class AttestationRequest(Message):
     nonce: Annotated[Base64Bytes, Field(min_length=NONCE_BYTES, max_length=NONCE_BYTES)]
 
 
+class CardRow(Message):
+    """A card as the database keeps it."""
+
+    card_id: CardId
+    bin: Annotated[str, StringConstraints(pattern=r"\A(?:[0-9]{6}|[0-9]{8})\z")]
+    last_four: Annotated[str, StringConstraints(pattern=r"\A[0-9]{4}\z")]
+    expiry_month: Annotated[int, Field(ge=1, le=12)]
+    expiry_year: Annotated[int, Field(ge=2000, le=2099)]
+    fingerprint: Annotated[str, StringConstraints(pattern=r"\A[0-9a-f]{64}\z")]
+    key_id: Annotated[str, StringConstraints(pattern=r"\A[a-z_]{1,32}/v[1-9][0-9]{0,4}\z")]
+    sealed: Annotated[Base64Bytes, Field(min_length=1, max_length=SEALED_CARD_BYTES_MAX)]
+
+
 class PublicKeysRequest(Message):
     """Ask for the public keys."""
 
@@ -196,6 +214,33 @@ class PingRequest(Message):
     purpose: Literal["ping"]
 
 
+class CardSealRequest(Message):
+    """Take in a card that its caller encrypted, under a token."""
+
+    purpose: Literal["card_seal"]
+    programme_id: ProgrammeId
+    card_id: CardId
+    jwe: Annotated[str, StringConstraints(pattern=r"\A[A-Za-z0-9_.-]+\z", max_length=JWE_CHARS_MAX)]
+
+
+class CardResealRequest(Message):
+    """Seal a card anew under the current key."""
+
+    purpose: Literal["card_reseal"]
+    programme_id: ProgrammeId
+    card: CardRow
+
+
+class CardForwardRequest(Message):
+    """Encrypt a card to a processor that the enclave knows by name."""
+
+    purpose: Literal["card_forward"]
+    programme_id: ProgrammeId
+    card: CardRow
+    recipient: Annotated[str, StringConstraints(pattern=r"\A[a-z][a-z0-9_.-]{0,31}\z")]
+
+
+CardRequest: TypeAlias = CardSealRequest | CardResealRequest | CardForwardRequest
 SigningRequest: TypeAlias = (
     PayoutRequest
     | BankQueryRequest
@@ -205,7 +250,9 @@ SigningRequest: TypeAlias = (
     | ExportRequest
     | AttestationRequest
 )
-Request: TypeAlias = SigningRequest | PublicKeysRequest | KeyVersionsRequest | LoadKeysRequest | PingRequest
+Request: TypeAlias = (
+    SigningRequest | CardRequest | PublicKeysRequest | KeyVersionsRequest | LoadKeysRequest | PingRequest
+)
 _REQUEST: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="purpose")])
 
 
@@ -320,8 +367,40 @@ class Pong:
     """Someone is there."""
 
 
+@dataclass(frozen=True, slots=True, config=ConfigDict(strict=True, extra="forbid"))
+class SealedCard:
+    """A card under its token: what may be shown of it, and its number, sealed. To be kept as it is."""
+
+    card_id: str
+    bin: str
+    last_four: str
+    expiry_month: int
+    expiry_year: int
+    fingerprint: str
+    key_id: str
+    sealed: Base64Bytes
+
+
+@dataclass(frozen=True, slots=True, config=ConfigDict(strict=True, extra="forbid"))
+class ForwardedCard:
+    """A card as a JWE that one processor opens, and nobody else."""
+
+    card_id: str
+    recipient: str
+    jwe: str
+
+
+CardAnswer: TypeAlias = SealedCard | ForwardedCard
 Answer: TypeAlias = (
-    Signature | IssuedToken | SignedCheckpoint | Attestation | PublicKeys | KeyVersions | KeysLoaded | Pong
+    Signature
+    | IssuedToken
+    | SignedCheckpoint
+    | Attestation
+    | CardAnswer
+    | PublicKeys
+    | KeyVersions
+    | KeysLoaded
+    | Pong
 )
 _ANSWER: TypeAdapter[Answer] = TypeAdapter(Answer)
 

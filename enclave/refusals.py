@@ -72,6 +72,16 @@ class RefusalCode(StrEnum):
 
     # Attestations.
     NOT_MEASURED = "not_measured"
+    # Cards.
+    CARD_VAULT_CLOSED = "card_vault_closed"
+    CARD_RECIPIENT_UNKNOWN = "card_recipient_unknown"
+    CARD_UNREADABLE = "card_unreadable"
+    CARD_KEY_UNKNOWN = "card_key_unknown"
+    CARD_FIELDS_REFUSED = "card_fields_refused"
+    CARD_NUMBER_REFUSED = "card_number_refused"
+    CARD_EXPIRED = "card_expired"
+    CARD_CONTEXT_MISMATCH = "card_context_mismatch"
+    CARD_KEY_WORN_OUT = "card_key_worn_out"
 
     # The enclave's own state: these may be asked again.
     MIRROR_UNAVAILABLE = "mirror_unavailable"
@@ -127,6 +137,15 @@ _DETAILS: dict[RefusalCode, str] = {
     RefusalCode.MANIFEST_UNREADABLE: "the manifest is not a JSON object, or is too large",
     RefusalCode.MANIFEST_FORMAT_REFUSED: "the manifest is not a tallystick-export with files",
     RefusalCode.NOT_MEASURED: "the enclave was not measured when it started",
+    RefusalCode.CARD_VAULT_CLOSED: "this enclave holds no keys for cards",
+    RefusalCode.CARD_RECIPIENT_UNKNOWN: "no recipient of this name was configured when the enclave started",
+    RefusalCode.CARD_UNREADABLE: "the card is not a JWE that opens with the enclave's key",
+    RefusalCode.CARD_KEY_UNKNOWN: "the card was encrypted or sealed under a key that the enclave does not have",
+    RefusalCode.CARD_FIELDS_REFUSED: "a card has exactly a number, an expiry month and an expiry year",
+    RefusalCode.CARD_NUMBER_REFUSED: "the digits are not a card's number",
+    RefusalCode.CARD_EXPIRED: "the card's last month is over",
+    RefusalCode.CARD_CONTEXT_MISMATCH: "the sealed card does not belong to what it came with",
+    RefusalCode.CARD_KEY_WORN_OUT: "the key has sealed as often as a key may: it is time for the next version",
     RefusalCode.MIRROR_UNAVAILABLE: "the enclave's log could not be held against the database",
     RefusalCode.LOG_PUT_BACK: "the database knows a head of the enclave's log that the log does not have",
     RefusalCode.DATABASE_PUT_BACK: "the enclave's log knows a head that the database has lost",

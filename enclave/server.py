@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Self
 
 from enclave.approvals import Approver
+from enclave.card_vault import Recipient
 from enclave.facts import PayoutFacts
 from enclave.keyring import Keyring, Sweep
 from enclave.log import SigningLog
@@ -61,6 +62,7 @@ class Server:
         approvers: Callable[[], Mapping[str, Approver]],
         mirror: Mirror | None,
         measurement: Measurement | None = None,
+        recipients: Mapping[str, Recipient] | None = None,
         allowed_uids: Iterable[int] | None = None,
     ) -> None:
         """Make the socket and record the start; `allowed_uids` is the own user and root unless given.
@@ -83,6 +85,7 @@ class Server:
             approvers=approvers,
             mirror=mirror,
             measurement=measurement,
+            recipients=recipients,
         )
         self.sweep: Sweep = self._signer.record_start()
         self._socket_path = socket_path

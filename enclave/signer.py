@@ -15,6 +15,8 @@ from typing import TypeAlias, assert_never
 from enclave import canonical, notes, policy, tokens
 from enclave.approvals import Approver
 from enclave.attestation import Statement, attested_keys
+from enclave.card_desk import CardDesk, card_subject
+from enclave.card_vault import CardKeys, CardVault, Recipient
 from enclave.facts import PayoutFacts, PayoutRecord
 from enclave.keyring import Keyring, NoKey, Sweep
 from enclave.keys import KeyAddress, KeyBackendFailure, KeyIdentity, Purpose, TokenLost
@@ -35,6 +37,10 @@ from enclave.protocol import (
     AttestationRequest,
     BankMessageRequest,
     BankQueryRequest,
+    CardForwardRequest,
+    CardRequest,
+    CardResealRequest,
+    CardSealRequest,
     CheckpointRequest,
     Claims,
     ExportRequest,
@@ -57,6 +63,7 @@ from enclave.protocol import (
     write_answer,
 )
 from enclave.refusals import Refusal, RefusalCode, refusal
+from enclave.seal_count import SealCount
 from enclave.spending import Purse, Window
 from enclave.tokens import AccessClaims
 
@@ -121,6 +128,7 @@ class Signer:
         approvers: Callable[[], Mapping[str, Approver]],
         mirror: Mirror | None,
         measurement: Measurement | None = None,
+        recipients: Mapping[str, Recipient] | None = None,
     ) -> None:
         """Without a measurement the enclave signs, but cannot say what it is: whoever pins it, refuses it."""
         self._keyring = keyring
@@ -133,6 +141,8 @@ class Signer:
         self._approvers = approvers
         self._mirror = mirror
         self._measurement = measurement
+        self._recipients = recipients or {}
+        self._seals = SealCount.rebuilt(log.records())
         self._lost: TokenLost | None = None
         self._memory = Memory.rebuilt(log.records())
 
@@ -218,10 +228,39 @@ class Signer:
                 return _refused(letter, purpose="unreadable", subject={}, why=request)
             case PingRequest():
                 return _Case(outcome=Pong(), entry=None)
+            case CardSealRequest() | CardResealRequest() | CardForwardRequest():
+                return self._decide_card(letter, request, shared)
             case PublicKeysRequest() | KeyVersionsRequest() | LoadKeysRequest():
                 return _Case(outcome=self._answer_about_keys(request, shared), entry=None)
             case _:
                 return self._decide_signing(letter, request, shared)
+
+    def _decide_card(self, letter: Letter, request: CardRequest, shared: _Round) -> _Case:
+        """What becomes of the card is done at once, and shown when it is in the log."""
+        try:
+            why = self._refuse_by_state(request, shared)
+            if why is None:
+                decision = CardDesk(self._card_vault(shared.now)).decide(request, now=shared.now)
+                why = decision.outcome if isinstance(decision.outcome, Refusal) else None
+        except NoKey:
+            why = refusal(RefusalCode.CARD_VAULT_CLOSED)
+        except Exception as error:  # noqa: BLE001  # fail closed: a back end that breaks down has sealed nothing
+            self._lost = error if isinstance(error, TokenLost) else self._lost
+            why = refusal(RefusalCode.INTERNAL)
+        if why is not None:
+            return _refused(letter, purpose=request.purpose, subject=card_subject(request), why=why)
+        facts = {**_sender(letter), **decision.facts}
+        entry = LogEntry(kind=EntryKind.GRANTED, purpose=request.purpose, facts=facts)
+        return _Case(outcome=decision.outcome, entry=entry)
+
+    def _card_vault(self, now: datetime) -> CardVault:
+        keys = CardKeys(
+            vault=self._keyring.current(Purpose.CARD_VAULT, now),
+            fingerprint=self._keyring.current(Purpose.CARD_FINGERPRINT, now),
+            opens=_by_id(self._keyring.believed(Purpose.CARD_VAULT, now)),
+            intakes=_by_id(self._keyring.believed(Purpose.CARD_INTAKE, now)),
+        )
+        return CardVault(self._keyring.backend, keys, recipients=self._recipients, seals=self._seals)
 
     def _decide_signing(self, letter: Letter, request: SigningRequest, shared: _Round) -> _Case:
         subject = _subject(request, shared)
@@ -260,18 +299,15 @@ class Signer:
                 assert_never(request)
 
     def _versions(self, request: KeyVersionsRequest, now: datetime) -> KeyVersions:
-        later = [
-            identity
-            for identity in self._keyring.believed(now)
-            if identity.address.purpose == request.of
-            and identity.address.version > request.after
-            and identity.public_key_pem
-        ]
+        if request.of not in set(Purpose):
+            return KeyVersions(versions=[], more=False)
+        believed = self._keyring.believed(Purpose(request.of), now)
+        later = [key for key in believed if key.address.version > request.after and key.public_key_pem]
         return KeyVersions(
             versions=[_public(identity) for identity in later[:VERSIONS_MAX]], more=len(later) > VERSIONS_MAX
         )
 
-    def _refuse_by_state(self, request: SigningRequest, shared: _Round) -> Refusal | None:
+    def _refuse_by_state(self, request: SigningRequest | CardRequest, shared: _Round) -> Refusal | None:
         """What is wrong with the enclave's own log, database, clock or keys."""
         why = None if self._mirror is None else self._mirror.refuse(now=shared.now)
         looks_back = isinstance(request, PayoutRequest | CheckpointRequest)
@@ -283,10 +319,12 @@ class Signer:
             return refusal(RefusalCode.CLOCK_WENT_BACK)
         return self._refuse_by_keys(request, shared)
 
-    def _refuse_by_keys(self, request: SigningRequest, shared: _Round) -> Refusal | None:
+    def _refuse_by_keys(self, request: SigningRequest | CardRequest, shared: _Round) -> Refusal | None:
         why = self._loading.refuse(self._memory, now=shared.now)
         if why is not None:
             return refusal(why)
+        if isinstance(request, CardSealRequest | CardResealRequest | CardForwardRequest):
+            return None
         try:
             self._keyring.current(_key_purpose(request), shared.now)
         except NoKey:
@@ -412,6 +450,10 @@ class Signer:
             signature=self._keyring.backend.sign(key, statement.signed_bytes()),
             identity_pem=_public(self._keyring.identity(key)).pem,
         )
+
+
+def _by_id(keys: Sequence[KeyIdentity]) -> Mapping[str, KeyAddress]:
+    return {str(key.address): key.address for key in keys}
 
 
 def _public(key: KeyIdentity) -> PublicKey:

@@ -20,6 +20,7 @@ AttemptId = NewType("AttemptId", str)
 ClearanceId = NewType("ClearanceId", str)
 PayoutAccountId = NewType("PayoutAccountId", str)
 NoticeId = NewType("NoticeId", str)
+CardId = NewType("CardId", str)
 
 _TEXT = re.compile(r"\A[a-z]{2,5}_[0-9a-f]{32}\Z")
 

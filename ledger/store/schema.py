@@ -49,6 +49,7 @@ PERIOD, STATEMENT, LINE, REQUEST, BREAK, EXPORT, LIST, STEP = (
     Id("lst"),
     Id("stp"),
 )
+CARD = Id("crd")
 TIME = sa.DateTime(timezone=True)
 
 
@@ -490,6 +491,19 @@ exports = _table(
     directory=sa.Text(),
     detail=sa.Text(),
     requested_at=TIME,
+)
+cards = _table(
+    "cards",
+    id=CARD,
+    programme_id=PROGRAMME,
+    bin=sa.Text(),
+    last_four=sa.Text(),
+    expiry_month=sa.SmallInteger(),
+    expiry_year=sa.SmallInteger(),
+    fingerprint=BYTEA(),
+    key_id=sa.Text(),
+    sealed=BYTEA(),
+    stored_at=TIME,
 )
 idempotency_keys = _table(
     "idempotency_keys",

@@ -39,6 +39,7 @@ from enclave.server import Server
 from enclave.signer import Letter, Peer, Signer
 from enclave.tokens import verify_access_token
 from tests.enclave.broken import BrokenFacts, NothingResolved, SilentDatabase, SilentRegistrar, lost_token
+from tests.enclave.card_examples import ANSWERED, CARD_EXAMPLES, FORWARD, RESEAL, SEAL, CardSituation
 from tests.enclave.mutations import (
     Attempt,
     Instruction,
@@ -848,7 +849,7 @@ def conditional(**changes: object) -> Situation:
     return Situation(payout(), replace(READY, **changes), conditions=STRICT)  # type: ignore[arg-type]  # as spoilt
 
 
-EXAMPLES: Mapping[RefusalCode, Sequence[Situation]] = {
+EXAMPLES: Mapping[RefusalCode, Sequence[Situation | CardSituation]] = {
     RefusalCode.PEER_REFUSED: [Situation(payout(), allowed_uids=frozenset())],
     RefusalCode.MESSAGE_TOO_LARGE: [Situation(b" " * (MESSAGE_BYTES_MAX + 1))],
     RefusalCode.MESSAGE_NOT_CANONICAL: [Situation(payout() + b" ")],
@@ -919,6 +920,11 @@ EXAMPLES: Mapping[RefusalCode, Sequence[Situation]] = {
     RefusalCode.MANIFEST_UNREADABLE: [Situation(of(MANIFESTS[0], manifest=base64.b64encode(b"[]").decode()))],
     RefusalCode.MANIFEST_FORMAT_REFUSED: [Situation(of(MANIFESTS[0], manifest=PAYMENT))],
     RefusalCode.NOT_MEASURED: [Situation(datagram({"purpose": "attestation", "nonce": "A" * 43 + "="}))],
+    RefusalCode.CARD_VAULT_CLOSED: [
+        Situation(datagram(said), keyring=Keyring(KEYRING.backend, NothingResolved()))
+        for said in (SEAL, RESEAL, FORWARD)
+    ],
+    **CARD_EXAMPLES,
     RefusalCode.MIRROR_UNAVAILABLE: [Situation(payout(), heads=FixedHeads(None, answers=False))],
     RefusalCode.LOG_PUT_BACK: [Situation(payout(), heads=FixedHeads(HEAD))],
     RefusalCode.DATABASE_PUT_BACK: [Situation(payout(), heads=FixedHeads(None), logged=(MIRRORED,))],
@@ -950,7 +956,7 @@ def test_there_is_an_example_of_every_reason_to_refuse() -> None:
     [(code, situation) for code, situations in EXAMPLES.items() for situation in situations],
 )
 def test_each_example_is_refused_for_exactly_its_reason(
-    tmp_path: Path, code: RefusalCode, situation: Situation
+    tmp_path: Path, code: RefusalCode, situation: Situation | CardSituation
 ) -> None:
     assert situation.code(tmp_path) == code
 
@@ -961,3 +967,8 @@ def test_the_situation_that_the_examples_spoil_is_signed(tmp_path: Path) -> None
 
 def test_the_situation_that_spoilt_conditions_spoil_is_signed(tmp_path: Path) -> None:
     assert conditional().code(tmp_path) is None
+
+
+@pytest.mark.parametrize("situation", ANSWERED)
+def test_the_cards_that_the_examples_spoil_are_answered(tmp_path: Path, situation: CardSituation) -> None:
+    assert situation.code(tmp_path) is None
