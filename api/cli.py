@@ -19,7 +19,8 @@ from sqlalchemy.exc import OperationalError
 
 from api.app import build_app
 from api.bench.failure import BarMissed, BenchRefused
-from api.bench.run import run_bench
+from api.bench.run import judge, run_bench
+from api.bench.signing import run_signing_bench
 from api.collector import calm_collector
 from api.database import migrate as migrate_database
 from api.demo import DemoFailed, play
@@ -358,6 +359,16 @@ def _verify_database(url: str, programme: str | None, checkpoint_key: Path | Non
         print(f"does not verify: {found.discrepancies} discrepancies")
         sys.exit(1)
     print("verified: every balance, hold, status, limit and leaf follows from the facts")
+
+
+@app.command("bench-enclave")
+def bench_enclave(
+    quick: Annotated[bool, typer.Option(help="see that it works; the figures mean nothing")] = False,
+) -> None:
+    """Measures how fast the enclave signs, against the token by itself."""
+    rows = run_signing_bench(home=HOME / "bench-enclave", output=HOME / "bench", quick=quick)
+    if not quick:
+        judge(rows)
 
 
 @app.command()

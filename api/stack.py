@@ -93,6 +93,18 @@ class Stack:
             self.stop()
             raise
 
+    def start_signing(self) -> None:
+        """Starts the database and the enclave alone. Raises: StackFailed."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        self._lock = lock_home(self.home)
+        stop_leftovers(self.home)
+        try:
+            self._start_database()
+            self._start_enclave()
+        except BaseException:
+            self.stop()
+            raise
+
     def stop(self) -> None:
         """Stops every part, the last one first."""
         for name in list(reversed(self._processes)):

@@ -7,6 +7,7 @@ public half was already given out. A key that was made is not used before the cu
 Follows: PKCS #11 v2.40, C_InitToken, C_InitPIN, C_GenerateKeyPair.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -98,30 +99,29 @@ def hold_ceremony(
         )
 
 
-def make_next_version(
+def make_versions(
     module: Path,
     *,
     token_label: str,
     pin: Pin,
     purpose: Purpose,
-    after: int,
+    versions: Iterable[int],
     public_keys: Path,
     token_serial: str | None = None,
-) -> CeremonyLine:
-    """Make the version of a purpose's key that follows version `after`; an enclave may go on serving meanwhile.
-
-    Made once: held again before that version was admitted, it answers the key that is there.
+) -> tuple[CeremonyLine, ...]:
+    """Make these versions of a purpose's key, as far as they are missing; an enclave may go on serving meanwhile.
 
     Raises:
-        KeyBackendFailure: as `hold_ceremony`, or there is no version left.
+        KeyBackendFailure: as `hold_ceremony`, or a version is larger than versions are.
     """
-    if after >= VERSION_MAX:
-        raise KeyBackendFailure(f"there is no version of {purpose} after {after}")
     token = find_token(module, token_label, serial=token_serial)
     if token is None:
         raise KeyBackendFailure(f"there is no token labelled {token_label}: hold the key ceremony first")
+    addresses = [KeyAddress(purpose, version) for version in versions]
+    if any(address.version > VERSION_MAX for address in addresses):
+        raise KeyBackendFailure(f"there is no version of {purpose} after {VERSION_MAX}")
     with log_in(token, pin, may_write=True) as session:
-        return _key_made_ready(session, KeyAddress(purpose, version=after + 1), public_keys)
+        return tuple(_key_made_ready(session, address, public_keys) for address in addresses)
 
 
 def _token_made_ready(

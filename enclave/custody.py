@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from enclave.backends.pkcs11 import Pkcs11Keys
-from enclave.ceremony import CeremonyLine, Deed, hold_ceremony, make_next_version
+from enclave.ceremony import CeremonyLine, Deed, hold_ceremony, make_versions
 from enclave.drafts import (
     DraftedResolutions,
     admissions,
@@ -117,18 +117,20 @@ def _rotate(arguments: argparse.Namespace) -> int:
     register = _register(arguments)
     purpose: Purpose = arguments.purpose
     versions = [address.version for address in register.keys if address.purpose is purpose]
-    line = make_next_version(
+    lines = make_versions(
         arguments.module,
         token_label=arguments.token_label,
         pin=read_pin(arguments.pin_fd),
         purpose=purpose,
-        after=max(versions, default=0),
+        versions=[max(versions, default=0) + 1],
         public_keys=arguments.public_keys,
         token_serial=arguments.token_serial,
     )
-    _write(_table([line]))
+    _write(_table(lines))
     not_before = arguments.not_before or datetime.now(UTC) + VERIFIERS_FIRST
-    return _draft(arguments, admissions([line.identity], register, not_before=not_before), register)
+    return _draft(
+        arguments, admissions([line.identity for line in lines], register, not_before=not_before), register
+    )
 
 
 def _retire(arguments: argparse.Namespace) -> int:

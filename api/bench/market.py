@@ -27,6 +27,7 @@ from ledger.store.tx import Tx
 CURRENCY = "EUR"
 FUNDED_MINOR = 1_000_000_000
 PATIENCE_S = 600.0
+LEGAL_NAME, SAFEGUARDING_IBAN = "Bench B.V.", "NL91ABNA0417164300"
 _ROLES = {Code.WALLET: "customer", Code.SELLER: "merchant"}
 
 
@@ -116,10 +117,10 @@ def _programme(programme_id: ProgrammeId) -> Programme:
     return Programme(
         id=programme_id,
         name="bench",
-        legal_name="Bench B.V.",
+        legal_name=LEGAL_NAME,
         bank_connection="bench",
         safeguarding_bank_id="bench-safeguarding",
-        safeguarding_iban="bench-safeguarding",
+        safeguarding_iban=SAFEGUARDING_IBAN,
         operating_bank_id="bench-operating",
         operating_iban="bench-operating",
         currency=CURRENCY,

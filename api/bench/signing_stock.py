@@ -1,0 +1,110 @@
+"""Payouts that wait for their signature, made through the flows, as they stand just before the bank is told."""
+
+import secrets
+from dataclasses import dataclass, replace
+from random import Random
+
+import sqlalchemy as sa
+
+from api.bench.failure import BenchRefused
+from api.bench.market import CURRENCY, LEGAL_NAME, SAFEGUARDING_IBAN, Market, open_market
+from api.bench.mint import Mint
+from api.bench.scale import QUICK
+from ledger.core.clearance import Clearance, Cleared
+from ledger.core.ids import ClearanceId, PartyId, PayoutId
+from ledger.core.orders import PayoutOrder, end_to_end_id_of, order_text
+from ledger.flows import payouts
+from ledger.store.payouts import Attempt, Payout
+from ledger.store.schema import accounts
+from ledger.store.tx import Tx
+from partners.clearbank.payments import prepare
+from partners.contract import Instruction, Rail
+
+LOT = 500
+CREDITOR_NAME, CREDITOR_IBAN = "Hotel Mirador", "ES9121000418450200051332"
+AMOUNT_MINOR = 12_345
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A payout that may be signed, and the body that its bank would get."""
+
+    payout_id: str
+    attempt_id: str
+    profile: str
+    body: bytes
+
+
+def stock(engine: sa.Engine, random: Random, count: int) -> tuple[Waiting, ...]:
+    """Founds a programme with money, and orders and submits so many payouts from it."""
+    mint = Mint(random)
+    market = open_market(engine, mint, replace(QUICK, wallets=1, sellers=1))
+    waiting: list[Waiting] = []
+    while len(waiting) < count:
+        with engine.begin() as connection:
+            tx = Tx(connection, mint.instant(), secrets.token_bytes)
+            waiting += _lot(tx, market, min(LOT, count - len(waiting)))
+    return tuple(waiting)
+
+
+def _lot(tx: Tx, market: Market, count: int) -> list[Waiting]:
+    owner = sa.select(accounts.c.party_id).where(accounts.c.id == market.wallets[0])
+    party_id = PartyId(tx.connection.execute(owner).scalar_one())
+    ordered = payouts.order(tx, [_cleared(tx, _order(tx, market, party_id)) for _ in range(count)])
+    submitted = [payouts.submit(tx, payout.id) for payout in ordered if isinstance(payout, Payout)]
+    found = [_waiting(*each) for each in submitted if each is not None]
+    if len(found) < count:
+        raise BenchRefused("not every payout was ordered and submitted")
+    return found
+
+
+def _order(tx: Tx, market: Market, party_id: PartyId) -> PayoutOrder:
+    payout_id = PayoutId(tx.new_id("pay"))
+    return PayoutOrder(
+        payout_id=payout_id,
+        programme_id=market.programme_id,
+        party_id=party_id,
+        account_id=market.wallets[0],
+        reference=payout_id,
+        rail=Rail.SCT.value,
+        amount_minor=AMOUNT_MINOR,
+        currency=CURRENCY,
+        creditor_name=CREDITOR_NAME,
+        creditor_iban=CREDITOR_IBAN,
+        debtor_name=LEGAL_NAME,
+        debtor_iban=SAFEGUARDING_IBAN,
+        end_to_end_id=end_to_end_id_of(payout_id),
+        remittance="Payout",
+        initiator="cli_bench",
+    )
+
+
+def _cleared(tx: Tx, order: PayoutOrder) -> Cleared[PayoutOrder]:
+    """As the gate would hand it on."""
+    clearance = Clearance(
+        id=ClearanceId(tx.new_id("clr")),
+        programme_id=order.programme_id,
+        order_kind=order.kind.value,
+        order_canonical=order_text(order),
+        decision={"outcome": "cleared"},
+    )
+    return Cleared(order, clearance)
+
+
+def _waiting(payout: Payout, attempt: Attempt) -> Waiting:
+    request = prepare(
+        Instruction(
+            payout_id=payout.id,
+            rail=Rail(payout.rail),
+            amount_minor=payout.amount_minor,
+            currency=payout.currency,
+            creditor_name=payout.creditor_name,
+            creditor_iban=payout.creditor_iban,
+            debtor_name=payout.debtor_name,
+            debtor_iban=payout.debtor_iban,
+            end_to_end_id=payout.end_to_end_id,
+            remittance=payout.remittance,
+        )
+    )
+    assert request.body is not None, "a payment has a body"
+    return Waiting(payout.id, attempt.id, request.profile, request.body)
