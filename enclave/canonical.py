@@ -18,11 +18,12 @@ class JsonUnreadable(ValueError):
     """The bytes are not JSON that every reader would read the same way."""
 
 
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
 def encode(value: JsonValue) -> bytes:
     """The canonical bytes of a value made of objects, lists, texts, integers, booleans and null."""
-    return json.dumps(
-        value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
-    ).encode()
+    return _ENCODER.encode(value).encode()
 
 
 def parse(data: bytes) -> JsonValue:

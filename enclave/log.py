@@ -132,6 +132,7 @@ class SigningLog:
         self._path = path
         self._head = LogHead(count=0, hash=HASH_BEFORE_THE_FIRST)
         self._size = 0
+        self._durable = (self._head, self._size)
 
     @classmethod
     def open(cls, path: Path, *, now: datetime) -> Self:
@@ -184,16 +185,40 @@ class SigningLog:
         Raises:
             LogUnavailable: they are not on the disk, and none of them is in the log.
         """
-        records = list(_chained(entries, self._head, at))
-        if not records:
+        self.write(entries, at=at)
+        self.sync()
+
+    def write(self, entries: Sequence[LogEntry], *, at: datetime) -> None:
+        """Put entries behind the others, all or none. Nothing that hangs on them may go out before `sync`.
+
+        Raises:
+            LogUnavailable: none of them is in the log.
+        """
+        self._durable = (self._head, self._size)
+        lines, head = _chained(entries, self._head, at)
+        if not lines:
             return
         try:
             self._check_untouched()
-            self._write(b"".join(map(_line_of, records)))
+            self._write(b"".join(lines))
         except OSError as error:
             self._undo()
             raise LogUnavailable(f"cannot write the log: {error.strerror}") from error
-        self._head = LogHead(count=records[-1].seq, hash=records[-1].hash)
+        self._head = head
+
+    def sync(self) -> None:
+        """Return when what was written is on the disk; may be called from another thread than `write`.
+
+        Raises:
+            LogUnavailable: it is not, and none of what the last `write` put there is in the log.
+        """
+        if self._durable == (self._head, self._size):
+            return
+        try:
+            os.fdatasync(self._file_descriptor)
+        except OSError as error:
+            self._undo()
+            raise LogUnavailable(f"cannot write the log: {error.strerror}") from error
 
     def _verify(self, now: datetime) -> None:
         try:
@@ -222,11 +247,11 @@ class SigningLog:
         remaining = memoryview(data)
         while remaining:
             remaining = remaining[os.write(self._file_descriptor, remaining) :]
-        os.fdatasync(self._file_descriptor)
         self._size += len(data)
 
     def _undo(self) -> None:
         """Cut off what a failed write left; if even that fails, `_check_untouched` refuses from now on."""
+        self._head, self._size = self._durable
         try:
             os.ftruncate(self._file_descriptor, self._size)
         except OSError:
@@ -263,20 +288,19 @@ def _make_name_durable(directory: Path) -> None:
         os.close(directory_descriptor)
 
 
-def _chained(entries: Sequence[LogEntry], head: LogHead, at: datetime) -> Iterator[LogRecord]:
-    prev, written_at = head.hash, at.astimezone(UTC).isoformat(timespec="microseconds")
-    for seq, entry in enumerate(entries, start=head.count + 1):
-        bare = LogRecord(seq=seq, at=written_at, entry=entry, prev=prev, hash="")
-        prev = _hash_of(bare)
-        yield LogRecord(seq=seq, at=written_at, entry=entry, prev=bare.prev, hash=prev)
-
-
-def _line_of(record: LogRecord) -> bytes:
-    line = record.line()
-    if len(line) >= LINE_BYTES_MAX:
-        # Nobody could read it again, nor anything behind it.
-        raise LogUnavailable("a record is longer than any record may be")
-    return line
+def _chained(entries: Sequence[LogEntry], head: LogHead, at: datetime) -> tuple[list[bytes], LogHead]:
+    """The lines that continue a chain, and where it ends with them."""
+    written_at, lines = at.astimezone(UTC).isoformat(timespec="microseconds"), []
+    for entry in entries:
+        bare = LogRecord(seq=head.count + 1, at=written_at, entry=entry, prev=head.hash, hash="")
+        members = _hashed_members(bare)
+        head = LogHead(bare.seq, hashlib.sha256(canonical.encode(members)).hexdigest())
+        line = canonical.encode({**members, "hash": head.hash}) + b"\n"
+        if len(line) >= LINE_BYTES_MAX:
+            # Nobody could read it again, nor anything behind it.
+            raise LogUnavailable("a record is longer than any record may be")
+        lines.append(line)
+    return lines, head
 
 
 def _hashed_members(record: LogRecord) -> dict[str, JsonValue]:

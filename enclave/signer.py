@@ -1,13 +1,16 @@
 """The desk between a request and a key: read, look up, decide, record, and only then sign.
 
 Takes a round of requests at once: one look at the database for all payouts among them, one decision each, one
-durable write of all decisions, then the signatures. A request never sees a signature whose decision is not on
-the disk. Fails closed: whatever goes wrong, the answer is a refusal. Knows no sockets; must be called by one
-thread only, because python-pkcs11 with two threads brings SoftHSM down.
+write of all decisions, then the signatures, made while the disk makes the decisions durable. No signature goes out
+whose decision is not on the disk, and none is made whose decision could not be written. Fails closed: whatever goes
+wrong, the answer is a refusal. Knows no sockets; must be called by one thread only, because python-pkcs11 with two
+threads brings SoftHSM down.
 """
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TypeAlias, assert_never
@@ -142,6 +145,7 @@ class Signer:
         self._mirror = mirror
         self._measurement = measurement
         self._recipients = recipients or {}
+        self._syncing = ThreadPoolExecutor(max_workers=1, thread_name_prefix="log")
         self._seals = SealCount.rebuilt(log.records())
         self._lost: TokenLost | None = None
         self._memory = Memory.rebuilt(log.records())
@@ -186,7 +190,8 @@ class Signer:
         return None if wait is None else wait.total_seconds()
 
     def close(self) -> None:
-        """Have the last head kept."""
+        """Have the last head kept, and end the thread that waits for the disk."""
+        self._syncing.shutdown()
         if self._mirror is not None:
             self._mirror.close(now=self._clock())
 
@@ -197,10 +202,20 @@ class Signer:
             cases = self._decide(letters, requests)
         except Exception:  # noqa: BLE001  # the edge of the process: whatever failed, nothing is signed
             return [write_answer(refusal(RefusalCode.INTERNAL)) for _ in letters]
-        if not self._make_durable(cases):
-            cases = [_without_log(case) for case in cases]
-        # From here on each grant is on the disk, and its signature may go out.
-        return [write_answer(self._carry_out(case)) for case in cases]
+        at = self._clock()
+        if not self._write(cases, at):
+            return [write_answer(_without_log(case)) for case in cases]
+        # The token works while the disk does; nothing of it goes out before the disk is done.
+        syncing = self._syncing.submit(self._log.sync)
+        answers = [self._carry_out(case) for case in cases]
+        if not self._is_durable(syncing):
+            return [write_answer(_without_log(case)) for case in cases]
+        self._memory.join((case.entry for case in cases if case.entry is not None), at=at)
+        self._record_failures(cases, answers)
+        return [
+            write_answer(refusal(RefusalCode.INTERNAL) if isinstance(answer, Exception) else answer)
+            for answer in answers
+        ]
 
     def _decide(self, letters: Sequence[Letter], requests: Sequence[Request | Refusal]) -> list[_Case]:
         payout_ids = [request.payout_id for request in requests if isinstance(request, PayoutRequest)]
@@ -367,34 +382,43 @@ class Signer:
             now=shared.now,
         )
 
-    def _make_durable(self, cases: Sequence[_Case]) -> bool:
-        entries = [case.entry for case in cases if case.entry is not None]
-        at = self._clock()
+    def _write(self, cases: Sequence[_Case], at: datetime) -> bool:
         try:
-            self._log.append(entries, at=at)
-        except Exception:  # noqa: BLE001  # fail closed: whatever failed, the decisions are not on the disk
+            self._log.write([case.entry for case in cases if case.entry is not None], at=at)
+        except Exception:  # noqa: BLE001  # fail closed: whatever failed, the decisions are not in the log
             return False
-        self._memory.join(entries, at=at)
         return True
 
-    def _carry_out(self, case: _Case) -> Answer | Refusal:
+    @staticmethod
+    def _is_durable(syncing: "Future[None]") -> bool:
+        try:
+            syncing.result()
+        except Exception:  # noqa: BLE001  # fail closed: whatever failed, the decisions are not on the disk
+            return False
+        return True
+
+    def _carry_out(self, case: _Case) -> Answer | Refusal | Exception:
+        """The answer to a case, or what kept the token from giving it."""
         if not isinstance(case.outcome, _Grant):
             return case.outcome
         try:
             return self._sign(case.outcome)
         except Exception as error:  # noqa: BLE001  # fail closed: a back end that breaks down did not sign
-            self._record_failure(case.outcome.request, error)
             self._lost = error if isinstance(error, TokenLost) else self._lost
-            return refusal(RefusalCode.INTERNAL)
+            return error
 
-    def _record_failure(self, request: SigningRequest, error: Exception) -> None:
-        facts: LogFacts = {"error": type(error).__name__}
-        entry = LogEntry(kind=EntryKind.FAILED, purpose=request.purpose, facts=facts)
-        try:
-            self._log.append([entry], at=self._clock())
-        except LogUnavailable:
-            # Nothing was signed, and the next request will hear that the log is not to be had.
-            return
+    def _record_failures(
+        self, cases: Sequence[_Case], answers: Sequence[Answer | Refusal | Exception]
+    ) -> None:
+        failed = [
+            LogEntry(EntryKind.FAILED, case.outcome.request.purpose, {"error": type(answer).__name__})
+            for case, answer in zip(cases, answers, strict=True)
+            if isinstance(answer, Exception) and isinstance(case.outcome, _Grant)
+        ]
+        if failed:
+            # If that fails: nothing was signed, and the next request will hear that the log is not to be had.
+            with suppress(LogUnavailable):
+                self._log.append(failed, at=self._clock())
 
     def _sign(self, grant: _Grant) -> Answer:
         request = grant.request
@@ -487,11 +511,11 @@ def _signed_before(record: PayoutRecord | None, shared: _Round) -> Before:
     )
 
 
-def _without_log(case: _Case) -> _Case:
-    """What becomes of a case whose record is not on the disk."""
-    if case.entry is None:
-        return case
-    return _Case(outcome=refusal(RefusalCode.LOG_UNAVAILABLE), entry=None)
+def _without_log(case: _Case) -> Answer | Refusal:
+    """What a case hears whose record is not on the disk."""
+    if case.entry is None and not isinstance(case.outcome, _Grant):
+        return case.outcome
+    return refusal(RefusalCode.LOG_UNAVAILABLE)
 
 
 def _refused(letter: Letter, *, purpose: str, subject: LogFacts, why: Refusal) -> _Case:
