@@ -71,10 +71,18 @@ def write_draft(path: Path, draft: SignedResolution) -> None:
         DraftInvalid: another draft, or another file, is there; or it cannot be written.
     """
     if path.exists():
-        if read_document(read_draft(path).document).items == read_document(draft.document).items:
+        if _timeless(read_document(read_draft(path).document)) == _timeless(read_document(draft.document)):
             return
         raise DraftInvalid(f"{path} holds another draft: register it, or take it away")
     _write(path, draft)
+
+
+def _timeless(resolution: Resolution) -> tuple[Item, ...]:
+    """What is resolved, whenever it was drafted: keys are admitted from the moment of their draft."""
+    return tuple(
+        item.model_copy(update={"not_before": ""}) if isinstance(item, AdmitKey) else item
+        for item in resolution.items
+    )
 
 
 def read_draft(path: Path) -> SignedResolution:

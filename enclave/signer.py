@@ -9,7 +9,6 @@ threads brings SoftHSM down.
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,6 +19,7 @@ from enclave.approvals import Approver
 from enclave.attestation import Statement, attested_keys
 from enclave.card_desk import CardDesk, card_subject
 from enclave.card_vault import CardKeys, CardVault, Recipient
+from enclave.disk import Disk
 from enclave.facts import PayoutFacts, PayoutRecord
 from enclave.keyring import Keyring, NoKey, Sweep
 from enclave.keys import KeyAddress, KeyBackendFailure, KeyIdentity, Purpose, TokenLost
@@ -145,7 +145,7 @@ class Signer:
         self._mirror = mirror
         self._measurement = measurement
         self._recipients = recipients or {}
-        self._syncing = ThreadPoolExecutor(max_workers=1, thread_name_prefix="log")
+        self._disk = Disk(log)
         self._seals = SealCount.rebuilt(log.records())
         self._lost: TokenLost | None = None
         self._memory = Memory.rebuilt(log.records())
@@ -191,7 +191,7 @@ class Signer:
 
     def close(self) -> None:
         """Have the last head kept, and end the thread that waits for the disk."""
-        self._syncing.shutdown()
+        self._disk.close()
         if self._mirror is not None:
             self._mirror.close(now=self._clock())
 
@@ -206,9 +206,9 @@ class Signer:
         if not self._write(cases, at):
             return [write_answer(_without_log(case)) for case in cases]
         # The token works while the disk does; nothing of it goes out before the disk is done.
-        syncing = self._syncing.submit(self._log.sync)
+        is_durable = self._disk.begin()
         answers = [self._carry_out(case) for case in cases]
-        if not self._is_durable(syncing):
+        if not is_durable():
             return [write_answer(_without_log(case)) for case in cases]
         self._memory.join((case.entry for case in cases if case.entry is not None), at=at)
         self._record_failures(cases, answers)
@@ -386,14 +386,6 @@ class Signer:
         try:
             self._log.write([case.entry for case in cases if case.entry is not None], at=at)
         except Exception:  # noqa: BLE001  # fail closed: whatever failed, the decisions are not in the log
-            return False
-        return True
-
-    @staticmethod
-    def _is_durable(syncing: "Future[None]") -> bool:
-        try:
-            syncing.result()
-        except Exception:  # noqa: BLE001  # fail closed: whatever failed, the decisions are not on the disk
             return False
         return True
 

@@ -2,17 +2,22 @@
 
 import secrets
 from dataclasses import dataclass, replace
+from pathlib import Path
 from random import Random
 
 import sqlalchemy as sa
 
+import compliance
 from api.bench.failure import BenchRefused
 from api.bench.market import CURRENCY, LEGAL_NAME, SAFEGUARDING_IBAN, Market, open_market
 from api.bench.mint import Mint
 from api.bench.scale import QUICK
-from ledger.core.clearance import Clearance, Cleared
-from ledger.core.ids import ClearanceId, PartyId, PayoutId
-from ledger.core.orders import PayoutOrder, end_to_end_id_of, order_text
+from compliance.gate import Gate
+from compliance.policy import load_policies
+from compliance.store import load_list
+from ledger.core.clearance import Cleared
+from ledger.core.ids import PartyId, PayoutId
+from ledger.core.orders import PayoutOrder, end_to_end_id_of
 from ledger.flows import payouts
 from ledger.store.payouts import Attempt, Payout
 from ledger.store.schema import accounts
@@ -37,20 +42,24 @@ class Waiting:
 
 def stock(engine: sa.Engine, random: Random, count: int) -> tuple[Waiting, ...]:
     """Founds a programme with money, and orders and submits so many payouts from it."""
-    mint = Mint(random)
+    mint, gate = Mint(random), Gate(load_policies(Path(compliance.__file__).parent / "policy.toml"))
     market = open_market(engine, mint, replace(QUICK, wallets=1, sellers=1))
+    with engine.begin() as connection:
+        tx = Tx(connection, mint.instant(), secrets.token_bytes)
+        load_list(tx, market.programme_id, name="bench", legal_basis="none", entries=[("1", "Nobody at all")])
     waiting: list[Waiting] = []
     while len(waiting) < count:
         with engine.begin() as connection:
             tx = Tx(connection, mint.instant(), secrets.token_bytes)
-            waiting += _lot(tx, market, min(LOT, count - len(waiting)))
+            waiting += _lot(tx, gate, market, min(LOT, count - len(waiting)))
     return tuple(waiting)
 
 
-def _lot(tx: Tx, market: Market, count: int) -> list[Waiting]:
+def _lot(tx: Tx, gate: Gate, market: Market, count: int) -> list[Waiting]:
     owner = sa.select(accounts.c.party_id).where(accounts.c.id == market.wallets[0])
     party_id = PartyId(tx.connection.execute(owner).scalar_one())
-    ordered = payouts.order(tx, [_cleared(tx, _order(tx, market, party_id)) for _ in range(count)])
+    screened = gate.screen(tx, [_order(tx, market, party_id) for _ in range(count)])
+    ordered = payouts.order(tx, [order for order in screened if isinstance(order, Cleared)])
     submitted = [payouts.submit(tx, payout.id) for payout in ordered if isinstance(payout, Payout)]
     found = [_waiting(*each) for each in submitted if each is not None]
     if len(found) < count:
@@ -77,18 +86,6 @@ def _order(tx: Tx, market: Market, party_id: PartyId) -> PayoutOrder:
         remittance="Payout",
         initiator="cli_bench",
     )
-
-
-def _cleared(tx: Tx, order: PayoutOrder) -> Cleared[PayoutOrder]:
-    """As the gate would hand it on."""
-    clearance = Clearance(
-        id=ClearanceId(tx.new_id("clr")),
-        programme_id=order.programme_id,
-        order_kind=order.kind.value,
-        order_canonical=order_text(order),
-        decision={"outcome": "cleared"},
-    )
-    return Cleared(order, clearance)
 
 
 def _waiting(payout: Payout, attempt: Attempt) -> Waiting:
