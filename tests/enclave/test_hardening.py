@@ -193,7 +193,8 @@ def test_the_kernel_sees_what_it_reports(own_token: SoftHsmToken, directory: Pat
 
     assert status["NoNewPrivs"] == "1"
     assert status["Seccomp"] == "2"
-    assert status["Threads"] == "2", "one for the token, and one that waits for the disk"
+    # One for the token; and one that waits for the disk, where this user may have so many.
+    assert status["Threads"] in {"1", "2"}
     assert status["Umask"] == "0077"
     assert status["CapEff"] == "0" * 16
     assert limits["core file size"] == ("0", "0")
