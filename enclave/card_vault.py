@@ -23,7 +23,7 @@ from enclave.card_number import (
     read_card,
 )
 from enclave.jwe import JweRefused
-from enclave.keys import KeyAddress, SealBroken
+from enclave.keys import KeyAddress, SealBroken, fingerprint
 from enclave.refusals import RefusalCode
 from enclave.seal_count import SEALS_MAX, SealCount
 
@@ -94,6 +94,11 @@ class Recipient:
 
     name: str
     public_key_pem: str
+
+    @property
+    def sha256(self) -> str:
+        """Which key that is: the SHA-256 of its SubjectPublicKeyInfo, in hex."""
+        return fingerprint(self.public_key_pem)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
