@@ -47,8 +47,10 @@ class Resealing:
         """Whether any card was sealed anew."""
         after, changed = None, False
         while True:
+            # Of the first card alone it is learnt which key is the current one.
+            length = 1 if self._current is None else self._page
             with self._transactions() as tx:
-                found = cards_not_under(tx, self._current, Page(after, self._page))
+                found = cards_not_under(tx, self._current, Page(after, length))
             if not found:
                 return changed
             changed |= self._reseal(found)
