@@ -17,28 +17,33 @@ from api.database import engine
 from api.embedded import EmbeddedPostgres
 from api.jobs import Jobs
 from enclave.client import EnclaveError
+from enclave.keys import Purpose
 from tests.api.card_till import Till, opened
 from tests.api.talk import Json, refused
 from tests.conftest import TEMPLATE, Database, make_programme
-from tests.enclave.cards import AMEX, VISA, encrypted
+from tests.enclave.cards import AMEX, VISA, card_keys, encrypted
+from tests.enclave.process import SoftHsmToken
 
 CVV = "80514"
 
 
 @pytest.fixture
-def till(tmp_path: Path, database: Database) -> Iterator[Till]:
+def till(tmp_path: Path, database: Database, token: SoftHsmToken) -> Iterator[Till]:
     """A till of this test's own."""
-    with opened(tmp_path, database) as made:
+    with opened(tmp_path / "till", database, token) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory, postgres: EmbeddedPostgres) -> Iterator[Till]:
+def shared(
+    tmp_path_factory: pytest.TempPathFactory, postgres: EmbeddedPostgres, token: SoftHsmToken
+) -> Iterator[Till]:
     """A till, with one card in it, for tests that must not change anything."""
     name = f"cards_{secrets.token_hex(6)}"
     postgres.create_database(name, template=TEMPLATE)
     app, owner = engine(postgres.url("tallystick_app", name)), engine(postgres.url("tallystick_owner", name))
-    with opened(tmp_path_factory.mktemp("cards"), Database(postgres, name, app, owner)) as made:
+    home = tmp_path_factory.mktemp("cards") / "till"
+    with opened(home, Database(postgres, name, app, owner), token) as made:
         made.api.make("/v1/cards", made.jwe(pan=AMEX))
         yield made
     app.dispose()
@@ -79,14 +84,14 @@ def test_the_same_key_with_the_same_card_gives_the_same_token(till: Till) -> Non
 
 
 def test_what_was_answered_is_answered_again_whatever_the_enclave_says_by_then(till: Till) -> None:
-    api, body = till.api, till.jwe(expiry_month=11, expiry_year=2027)
+    api, body = till.api, till.jwe()
     first = api.make("/v1/cards", body, key="k-1")
 
-    # Not so far ahead that the token is over by then.
-    till.enclave.now = datetime(2028, 1, 1, tzinfo=UTC)
+    till.rotate(Purpose.CARD_INTAKE)
+    till.retire("card_intake/v1", verify_until=datetime.now(UTC))
 
     assert api.make("/v1/cards", body, key="k-1") == first
-    refused(api.post("/v1/cards", body, key="k-2"), 422, "card_expired", "jwe")
+    refused(api.post("/v1/cards", body, key="k-2"), 422, "card_key_unknown", "jwe")
 
 
 def test_the_same_card_twice_is_two_tokens_with_one_fingerprint(till: Till) -> None:
@@ -164,9 +169,11 @@ def test_what_is_no_sealed_card_is_refused(shared: Till, body: Json, code: str) 
 
 
 def test_a_card_encrypted_to_another_key_is_refused(shared: Till) -> None:
-    body = {"jwe": encrypted(shared.enclave.keys, version=2)}
+    body = {"jwe": encrypted(card_keys())}
 
-    refused(shared.api.post("/v1/cards", body), 422, "card_key_unknown", "jwe")
+    refused(shared.api.post("/v1/cards", body), 422, "card_unreadable", "jwe")
+    other = {"jwe": encrypted(card_keys(), version=2)}
+    refused(shared.api.post("/v1/cards", other), 422, "card_key_unknown", "jwe")
 
 
 @pytest.mark.parametrize("card_id", ["crd_0", "4111111111111111", "pay_" + "0" * 32, "crd_" + "0" * 32])
@@ -187,7 +194,7 @@ def test_without_an_enclave_cards_are_refused_and_may_come_again(till: Till) -> 
     api, body = till.api, till.jwe()
     kept = api.make("/v1/cards", body, key="k-1")
 
-    till.enclave.hang_up()
+    till.enclave.terminate()
 
     assert refused(api.post("/v1/cards", body, key="k-2"), 503, "unavailable")["retry"] == "same_key"
     refused(api.get("/v1/cards/intake-key"), 503, "unavailable")
@@ -289,7 +296,7 @@ def test_no_number_and_no_security_code_is_left_anywhere(
         {"jwe": "a.b.c.d.e", "card": {"number": AMEX}},
     ]
     told = [api.post("/v1/cards", body).content for body in bodies]
-    till.enclave.version = 2
+    till.rotate()
     Jobs(till.parts).reseal_cards()
     numbers = {till.number_of(card) for card in till.cards().values()}
     tampered = replace(next(iter(till.cards().values())), last_four="0000")
@@ -303,7 +310,7 @@ def test_no_number_and_no_security_code_is_left_anywhere(
         "database": dump(till),
         "log": caplog.text.encode(),
         "records": repr([(record.args, record.msg) for record in caplog.records]).encode(),
-        "signing log": (till.home / "signing.log").read_bytes(),
+        "signing log": till.enclave.log_path.read_bytes(),
         "error": "".join(traceback.format_exception(raised.value)).encode(),
         "output": (printed.out + printed.err).encode(),
         "command line": Path("/proc/self/cmdline").read_bytes(),
@@ -323,10 +330,10 @@ def test_no_number_and_no_security_code_is_left_anywhere(
 def test_the_signing_log_learns_no_digit_of_a_card(till: Till) -> None:
     told = till.api.make("/v1/cards", till.jwe())
 
-    records = [json.loads(line) for line in (till.home / "signing.log").read_text().splitlines()]
+    records = [json.loads(line) for line in till.enclave.log_path.read_text().splitlines()]
     (about,) = [record["facts"] for record in records if record["purpose"] == "card_seal"]
-    assert set(about) == {"programme_id", "card_id", "sealed_under"}
-    assert told["fingerprint"] not in (till.home / "signing.log").read_text()
+    assert set(about) == {"peer_pid", "peer_uid", "request", "programme_id", "card_id", "sealed_under"}
+    assert told["fingerprint"] not in till.enclave.log_path.read_text()
 
 
 def test_the_search_finds_what_is_there(till: Till) -> None:
