@@ -192,8 +192,8 @@ class Signer:
 
     def answer(self, letters: Sequence[Letter]) -> list[bytes]:
         """One answer a letter, in order."""
-        requests = [read_request(letter.data) for letter in letters]
         try:
+            requests = [read_request(letter.data) for letter in letters]
             cases = self._decide(letters, requests)
         except Exception:  # noqa: BLE001  # the edge of the process: whatever failed, nothing is signed
             return [write_answer(refusal(RefusalCode.INTERNAL)) for _ in letters]
