@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from api.app import build_app
 from api.auth import new_secret
+from api.operations import loaded_key_lines
 from api.parts import Parts, build_parts
 from api.settings import read_settings
 from api.store import Client, insert_client
@@ -69,10 +70,10 @@ class Till:
     def intake(self) -> PublicKey:
         return self.parts.enclave.public_keys()[Purpose.CARD_INTAKE]
 
-    def rotate(self, purpose: Purpose = Purpose.CARD_VAULT) -> None:
-        """The custodians rotate a key, and the enclave takes it in."""
+    def rotate(self, purpose: Purpose = Purpose.CARD_VAULT) -> list[str]:
+        """The custodians rotate a key, and the enclave takes it in by `keys load`; what that says."""
         self.council.rotate(purpose)
-        self.parts.enclave.load_keys()
+        return loaded_key_lines(self.parts)
 
     def retire(self, key_id: str, *, verify_until: datetime) -> None:
         self.council.retire(key_id, verify_until=verify_until)

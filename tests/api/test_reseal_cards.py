@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 from random import Random
@@ -15,15 +16,16 @@ import pytest
 
 from api.card_vault import seal_card
 from api.jobs import Jobs, NotYet
-from api.resealing import CARDS_A_PAGE, Resealing
+from api.operations import loaded_key_lines
+from api.resealing import CARDS_A_PAGE, SETTLED, Resealing
 from enclave.client import EnclaveError
+from enclave.keys import Purpose
 from ledger.core.card import Card
 from ledger.core.ids import CardId
 from ledger.store.cards import insert_cards
-from ledger.store.jobs import promise
 from ledger.store.tx import Tx
 from tests.api.card_till import Till, opened
-from tests.api.promises import keep_promises
+from tests.api.promises import keep_promises, promises
 from tests.conftest import Database
 from tests.enclave.cards import some_number
 from tests.enclave.process import SoftHsmToken, eventually
@@ -57,16 +59,53 @@ def fill(till: Till, count: int) -> dict[CardId, str]:
 def test_after_a_rotation_every_card_is_sealed_under_the_new_key(till: Till) -> None:
     numbers = fill(till, 30)
     facts = {card_id: replace(card, key_id="", sealed=b"") for card_id, card in till.cards().items()}
-    till.rotate()
+    told = till.rotate()
 
-    with till.parts.transactions() as tx:
-        promise(tx, "reseal_cards")
+    assert told[-1].startswith("cards will be sealed anew from ")
     assert keep_promises(till.parts) == ["reseal_cards"]
 
     found = till.cards()
     assert till.under() == {"card_vault/v2": 30}
     assert {card_id: till.number_of(card) for card_id, card in found.items()} == numbers
     assert {card_id: replace(card, key_id="", sealed=b"") for card_id, card in found.items()} == facts
+
+
+def test_keys_that_change_nothing_for_cards_promise_nothing(till: Till) -> None:
+    till.rotate()
+    fill(till, 1)
+
+    assert not any("cards" in line for line in loaded_key_lines(till.parts))
+    assert not any("cards" in line for line in till.rotate(Purpose.CARD_INTAKE))
+    assert promises(till.parts) == []
+
+
+def test_a_key_that_seals_from_later_on_is_waited_for(till: Till) -> None:
+    fill(till, 1)
+    at = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=2)
+    till.council.rotate(Purpose.CARD_VAULT, not_before=at)
+
+    told = loaded_key_lines(till.parts)
+
+    assert [line for line in told if "cards" in line] == [
+        f"cards will be sealed anew from {(at + SETTLED).isoformat()}"
+    ]
+    assert promises(till.parts) == []
+    with till.database.owner_engine.connect() as connection:
+        rows = connection.exec_driver_sql("SELECT task_name, scheduled_at FROM procrastinate_jobs").all()
+    ((name, scheduled_at),) = rows
+    assert name == "reseal_cards"
+    assert abs(scheduled_at - at) < timedelta(seconds=15)
+
+
+def test_what_nobody_loaded_by_hand_is_found_by_the_rhythm_of_the_worker(till: Till) -> None:
+    fill(till, 3)
+    till.council.rotate(Purpose.CARD_VAULT)
+    till.parts.enclave.load_keys()
+
+    Jobs(till.parts).promise_resealing()
+
+    assert keep_promises(till.parts) == ["reseal_cards"]
+    assert till.under() == {"card_vault/v2": 3}
 
 
 def test_it_stops_at_once_when_no_card_is_under_another_key(till: Till) -> None:
