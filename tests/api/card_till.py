@@ -86,7 +86,9 @@ class Till:
     def under(self) -> dict[str, int]:
         """How many cards there are under each key."""
         with self.database.owner_engine.connect() as connection:
-            rows = connection.exec_driver_sql("SELECT key_id, count(*) FROM cards GROUP BY key_id")
+            rows = connection.exec_driver_sql(
+                "SELECT key_id, count(*) FROM cards WHERE erased_at IS NULL GROUP BY key_id"
+            )
             return {str(key_id): int(count) for key_id, count in rows}
 
     def cards(self) -> dict[CardId, Card]:
@@ -95,6 +97,7 @@ class Till:
 
     def number_of(self, card: Card) -> str:
         """The number as the processor reads it."""
+        assert card.sealed is not None
         row = SealedCard(
             card_id=card.id,
             bin=card.bin,

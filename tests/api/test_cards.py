@@ -12,11 +12,14 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from api.card_vault import reseal_card
 from api.database import engine
 from api.embedded import EmbeddedPostgres
 from api.jobs import Jobs
+from api.problems import Problem
 from enclave.client import EnclaveError
 from enclave.keys import Purpose
+from ledger.store.cards import read_cards, save_resealed
 from tests.api.card_till import Till, opened
 from tests.api.talk import Json, refused
 from tests.api.traces import dump, files_under, found_in
@@ -66,6 +69,7 @@ def test_a_card_goes_in_and_a_token_comes_out(till: Till) -> None:
         "expiry_month": 12,
         "expiry_year": 2028,
         "fingerprint": told["fingerprint"],
+        "erased_at": None,
     }
     assert till.api.read(f"/v1/cards/{told['id']}") == told
     assert till.number_of(till.cards()[told["id"]]) == VISA
@@ -201,6 +205,71 @@ def test_without_an_enclave_cards_are_refused_and_may_come_again(till: Till) -> 
     assert api.make("/v1/cards", body, key="k-1") == kept
 
 
+# Erased ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_number_that_was_erased_is_gone_and_its_token_stays(till: Till) -> None:
+    api = till.api
+    kept, gone = api.make("/v1/cards", till.jwe(pan=AMEX)), api.make("/v1/cards", till.jwe())
+    seal = till.cards()[gone["id"]].sealed
+    assert seal is not None
+
+    told = api.erase(f"/v1/cards/{gone['id']}")
+
+    assert told.status_code == 200, told.text
+    assert told.json() == gone | {"erased_at": told.json()["erased_at"]}
+    assert told.json()["erased_at"] is not None
+    assert api.read(f"/v1/cards/{gone['id']}") == told.json()
+    assert api.read(f"/v1/cards/{kept['id']}") == kept
+    assert list(till.cards()) == [kept["id"]]
+    assert seal.hex().encode() not in dump(till.database)
+
+
+def test_erasing_again_says_when_it_was_erased(till: Till) -> None:
+    api = till.api
+    place = f"/v1/cards/{api.make('/v1/cards', till.jwe())['id']}"
+
+    first, again, replayed = api.erase(place, key="k-1"), api.erase(place), api.erase(place, key="k-1")
+
+    assert first.json() == again.json() == replayed.json()
+    assert replayed.headers["idempotent-replayed"] == "true"
+
+
+def test_nobody_erases_what_is_not_his(till: Till) -> None:
+    with till.parts.transactions() as tx:
+        other = make_programme(tx, "other")
+    stranger = till.session(other)
+    card = till.api.make("/v1/cards", till.jwe())
+
+    refused(stranger.erase(f"/v1/cards/{card['id']}"), 404, "not_found")
+    refused(till.api.erase(f"/v1/cards/crd_{0:032x}"), 404, "not_found")
+    refused(till.api.erase(f"/v1/cards/{VISA}"), 404, "not_found")
+    refused(till.session(till.programme_id, "reports").erase(f"/v1/cards/{card['id']}"), 403, "scope_missing")
+    assert till.api.read(f"/v1/cards/{card['id']}") == card
+
+
+def test_an_erased_card_is_not_sealed_anew_and_never_comes_back(till: Till) -> None:
+    card_id = till.api.make("/v1/cards", till.jwe())["id"]
+    before = till.cards()[card_id]
+    till.api.erase(f"/v1/cards/{card_id}")
+    till.rotate()
+
+    Jobs(till.parts).reseal_cards()
+    with till.parts.transactions() as tx:
+        erased = read_cards(tx, [card_id])[card_id]
+        anew = replace(before, key_id="card_vault/v2", sealed=bytes(44))
+        assert not save_resealed(tx, before, anew)
+
+    with pytest.raises(Problem) as raised:
+        reseal_card(till.parts.enclave, erased)
+    assert (raised.value.status, raised.value.code) == (410, "card_erased")
+    assert till.resealed() == 0
+    with pytest.raises(sa.exc.DBAPIError), till.database.owner_engine.begin() as connection:
+        connection.exec_driver_sql(
+            "UPDATE cards SET sealed = decode(repeat('00', 44), 'hex'), erased_at = NULL"
+        )
+
+
 # The table -------------------------------------------------------------------------------------------------------
 
 
@@ -213,6 +282,11 @@ CHANGES = (
     "key_id = 'card_vault/v2'",
     "sealed = sealed || '\\x00'",
     "key_id = 'card_vault/v2', sealed = sealed || '\\x00', last_four = '2222'",
+    "sealed = NULL",
+    "erased_at = now()",
+    "sealed = NULL, erased_at = now(), last_four = '2222'",
+    "sealed = NULL, erased_at = now(), key_id = 'card_vault/v2'",
+    "key_id = 'card_vault/v2', sealed = sealed || '\\x00', erased_at = now()",
 )
 
 

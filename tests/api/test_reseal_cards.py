@@ -145,7 +145,7 @@ def test_a_card_that_was_tampered_with_keeps_no_other_back(till: Till) -> None:
     numbers = fill(till, 5)
     tampered = CardId(f"crd_{2:032x}")
     with till.database.owner_engine.begin() as connection:
-        connection.exec_driver_sql("ALTER TABLE cards DISABLE TRIGGER cards_are_only_resealed")
+        connection.exec_driver_sql("ALTER TABLE cards DISABLE TRIGGER cards_are_only_resealed_or_erased")
         connection.exec_driver_sql("UPDATE cards SET last_four = '0000' WHERE id = %s", (tampered[4:],))
     till.rotate()
 
