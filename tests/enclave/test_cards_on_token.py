@@ -30,7 +30,7 @@ from tests.enclave.cards import (
     pem_of,
     seal_message,
 )
-from tests.enclave.modules import printed
+from tests.enclave.modules import copy_of, printed, tokens_of
 from tests.enclave.mutations import Members, altered_message, datagram
 from tests.enclave.process import PIN, TOKEN_LABEL, RunningEnclave, SoftHsmToken
 from tests.enclave.signing import ask_bank, signed
@@ -255,3 +255,25 @@ def test_no_depth_of_a_message_ends_the_enclave(caller: Caller, depth: int) -> N
     deep = b'{"purpose":"card_seal","x":' + b"[" * depth + b"]" * depth + b"}"
 
     assert caller.code(deep) in {"message_fields_refused", "message_not_canonical"}
+
+
+@pytest.mark.parametrize("purpose", ["card_seal", "card_reseal", "card_forward"])
+def test_a_token_that_is_gone_ends_the_enclave_and_is_no_broken_seal(
+    token: SoftHsmToken, tmp_path: Path, purpose: str
+) -> None:
+    own = copy_of(token, tmp_path)
+    (tmp_path / "enclave").mkdir()
+    with called(own, tmp_path / "enclave") as caller:
+        about: Members = {"purpose": purpose, "programme_id": PROGRAMME_ID, "card": caller.sealed()}
+        messages: dict[str, Members] = {
+            "card_seal": seal_message(encrypted_to(caller.intake)),
+            "card_reseal": about,
+            "card_forward": about | {"recipient": PROCESSOR},
+        }
+        assert caller.code(datagram(messages[purpose])) is None
+        tokens_of(own).rename(tmp_path / "elsewhere")
+
+        assert caller.code(datagram(messages[purpose])) == "internal"
+        assert caller.enclave.complaint().startswith("enclave: the token is lost (")
+        last = caller.enclave.records()[-1].entry
+        assert (last.kind, last.facts["code"]) == (EntryKind.REFUSED, "internal")
