@@ -42,7 +42,7 @@ def seal_card(
 
 
 def reseal_card(enclave: EnclaveClient, card: Card) -> Card:
-    """The same card under the current key. Raises: EnclaveError."""
+    """The same card under the current key. Raises: EnclaveError; Problem `card_erased` when its number is gone."""
     return _kept(card.programme_id, enclave.card_reseal(programme_id=card.programme_id, card=_row(card)))
 
 
@@ -86,6 +86,10 @@ def _kept(programme_id: ProgrammeId, sealed: SealedCard) -> Card:
 
 
 def _row(card: Card) -> SealedCard:
+    if card.sealed is None:
+        raise Problem(
+            410, "card_erased", "The card's number was erased: nothing can be done with it any more."
+        )
     return SealedCard(
         card_id=card.id,
         bin=card.bin,

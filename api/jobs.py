@@ -265,6 +265,11 @@ class Jobs:
         if resealing.refused:
             raise NotYet(f"{len(resealing.refused)} cards would not open")
 
+    def promise_resealing(self) -> None:
+        """Promises `reseal_cards` in any case: a rotation may have been taken in without anybody's saying so."""
+        with self.parts.transactions() as tx:
+            promise(tx, "reseal_cards")
+
     # --- the book's own housekeeping -------------------------------------------------------------------------
 
     def expire_holds(self) -> None:

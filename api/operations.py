@@ -23,6 +23,7 @@ from api.database import engine
 from api.jobs import Jobs, covers, origin
 from api.parts import Parts
 from api.past import read_past
+from api.resealing import promise_resealing
 from api.transactions import SystemClock, snapshots
 from enclave.client import EnclaveError
 from enclave.notes import key_of_note, verify_checkpoint
@@ -167,16 +168,19 @@ def key_version_lines(parts: Parts) -> list[str]:
 
 
 def loaded_key_lines(parts: Parts) -> list[str]:
-    """Has the enclave load its keys, and says what it found. Raises: OperationFailed."""
+    """Has the enclave load its keys, promises what follows, and says what it found. Raises: OperationFailed."""
     try:
         found = parts.enclave.load_keys()
     except EnclaveError as error:
         raise OperationFailed(f"no keys were loaded: {error}") from error
+    with parts.transactions() as tx:
+        due = promise_resealing(tx, found, now=parts.wall_clock())
     return [
         f"resolution {found.resolution} is in force, {found.ready} keys are ready",
         *(f"on the token, but not admitted: {name}" for name in found.unregistered),
         *(f"not usable: {reason}" for reason in found.unusable),
         *(f"left out: {reason}" for reason in found.left_out),
+        *(f"cards will be sealed anew from {at.isoformat(timespec='seconds')}" for at in due),
     ]
 
 

@@ -223,6 +223,7 @@ def card(item: Card) -> Json:
         "expiry_month": item.expiry_month,
         "expiry_year": item.expiry_year,
         "fingerprint": item.fingerprint.hex(),
+        "erased_at": moment(item.erased_at),
     }
 
 

@@ -6,22 +6,43 @@ from the enclave's answers, so that a rotation meanwhile is noticed. The enclave
 """
 
 import logging
+from datetime import UTC, datetime, timedelta
 
 from api.card_vault import reseal_card
 from api.transactions import Transactions
 from enclave.client import EnclaveClient, EnclaveRefused
+from enclave.protocol import KeysLoaded
 from ledger.core.card import Card
 from ledger.core.ids import CardId
 from ledger.store.cards import cards_not_under, save_resealed
+from ledger.store.jobs import promise
 from ledger.store.rows import Page
+from ledger.store.tx import Tx
 
 CARDS_A_PAGE = 100
 PASSES_MAX = 100
 REFUSED_MAX = 1000
+# The enclave's clock may be a little behind ours.
+SETTLED = timedelta(seconds=5)
 # Somebody changed this card, or lost its key; whatever else the enclave refuses, it refuses of all.
 _ABOUT_ONE_CARD = {"card_context_mismatch", "card_key_unknown"}
 
 _log = logging.getLogger("tallystick.cards")
+
+
+def promise_resealing(tx: Tx, found: KeysLoaded, *, now: datetime) -> list[datetime]:
+    """Promises that cards are sealed anew, as far as the keys that were loaded ask for it; says when.
+
+    At once if there are cards under another key than the one that seals, and again when that key is to change. Whoever
+    seals is the enclave: a promise too many does nothing.
+    """
+    has_others = found.sealing is not None and cards_not_under(tx, found.sealing, Page(None, 1))
+    due = [now] if has_others else []
+    if found.sealing_changes_at is not None and cards_not_under(tx, None, Page(None, 1)):
+        due.append(datetime.fromtimestamp(found.sealing_changes_at, UTC) + SETTLED)
+    for at in due:
+        promise(tx, "reseal_cards", delay_s=max(0, int((at - now).total_seconds())))
+    return due
 
 
 class Resealing:
@@ -47,8 +68,10 @@ class Resealing:
         """Whether any card was sealed anew."""
         after, changed = None, False
         while True:
+            # Of the first card alone it is learnt which key is the current one.
+            length = 1 if self._current is None else self._page
             with self._transactions() as tx:
-                found = cards_not_under(tx, self._current, Page(after, self._page))
+                found = cards_not_under(tx, self._current, Page(after, length))
             if not found:
                 return changed
             changed |= self._reseal(found)

@@ -22,6 +22,7 @@ EXPIRE_EVERY_S = 5
 CHASE_EVERY_S = 300
 SEAL_EVERY_S = 60
 STATEMENT_EVERY_S = 600
+RESEAL_EVERY_S = 6 * 3600  # so that a worker that is started anew every day comes to it as well
 POLL_EVERY_S = 1.0
 _log = logging.getLogger("tallystick.worker")
 
@@ -118,6 +119,7 @@ async def _keep_rhythm(queue: App, parts: Parts, stop: asyncio.Event) -> None:
         jobs.chase: CHASE_EVERY_S,
         jobs.seal_checkpoints: SEAL_EVERY_S,
         jobs.ask_for_yesterday: STATEMENT_EVERY_S,
+        jobs.promise_resealing: RESEAL_EVERY_S,
     }
     last = dict.fromkeys(due, time.monotonic())
     while not stop.is_set():

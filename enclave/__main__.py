@@ -9,7 +9,7 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,6 +20,7 @@ from psycopg.conninfo import conninfo_to_dict
 from enclave import custody
 from enclave.backends.software import SoftwareKeys
 from enclave.card_recipients import RecipientRefused, read_recipients
+from enclave.card_vault import Recipient
 from enclave.custody import ArgumentsRefused
 from enclave.drafts import DraftedResolutions, DraftInvalid
 from enclave.facts import FactsUnavailable, PayoutFacts
@@ -98,7 +99,7 @@ def _serve(arguments: argparse.Namespace) -> int:
             approvers=lambda: keyring.register.approvers,
             mirror=Mirror(log, heads, accepted=arguments.accept_head),
             recipients=recipients,
-            measurement=_measure(arguments, limits, conditions, roster),
+            measurement=_measure(arguments, limits, conditions, roster, recipients),
             allowed_uids=arguments.allow_uid,
         ) as server,
     ):
@@ -162,7 +163,11 @@ def _limits(arguments: argparse.Namespace) -> Limits:
 
 
 def _measure(
-    arguments: argparse.Namespace, limits: Limits, conditions: Conditions, roster: Roster | None
+    arguments: argparse.Namespace,
+    limits: Limits,
+    conditions: Conditions,
+    roster: Roster | None,
+    recipients: Mapping[str, Recipient],
 ) -> Measurement:
     """What this process is made of; before anything of it can be asked for a signature."""
     software = arguments.key_backend == "software"
@@ -178,6 +183,7 @@ def _measure(
         custodians=None if roster is None else roster.sha256,
         limits=limits,
         conditions=conditions,
+        card_recipients={name: recipient.sha256 for name, recipient in recipients.items()},
     )
     return measure(read_code(own_package()), read_libraries(module), configuration)
 

@@ -23,7 +23,7 @@ from enclave.card_number import (
     read_card,
 )
 from enclave.jwe import JweRefused
-from enclave.keys import KeyAddress, SealBroken
+from enclave.keys import KeyAddress, SealBroken, fingerprint
 from enclave.refusals import RefusalCode
 from enclave.seal_count import SEALS_MAX, SealCount
 
@@ -95,6 +95,11 @@ class Recipient:
     name: str
     public_key_pem: str
 
+    @property
+    def sha256(self) -> str:
+        """Which key that is: the SHA-256 of its SubjectPublicKeyInfo, in hex."""
+        return fingerprint(self.public_key_pem)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredCard:
@@ -145,14 +150,14 @@ class CardVault:
         return self._sealed(card, programme_id=programme_id, card_id=card_id)
 
     def reseal(self, stored: StoredCard) -> StoredCard:
-        """The same card under the current key; as it is, if it is under that key already.
+        """The same card under the current key; as it is, if it is under that key already. It is opened either way.
 
         Raises:
             CardRefused: `card_key_unknown`, `card_context_mismatch` or `card_key_worn_out`.
         """
+        card = self._opened(stored)
         if stored.key_id == self.sealing_key_id:
             return stored
-        card = self._opened(stored)
         return self._sealed(card, programme_id=stored.programme_id, card_id=stored.card_id)
 
     def forward(self, stored: StoredCard, recipient_name: str) -> str:

@@ -136,6 +136,12 @@ class Keyring:
                 return record.address
         raise NoKey(str(purpose))
 
+    def changes_at(self, purpose: Purpose, now: datetime) -> datetime | None:
+        """When another key may take its turn for this purpose at the earliest; None: nothing was resolved for later."""
+        records = self._ready.get(purpose, ())
+        instants = [instant for record in records for instant in (record.not_before, record.sign_until)]
+        return min((instant for instant in instants if instant is not None and instant > now), default=None)
+
     def all_current(self, now: datetime) -> Mapping[str, KeyIdentity]:
         """The key that each purpose uses now, by purpose, as far as there is one."""
         found = {}

@@ -26,11 +26,13 @@ RSA_BITS = 2048
 AES_BITS = 256
 HMAC_BITS = 256
 P256_SIGNATURE_BYTES = 64
+P256_POINT_BYTES = 65
 VERSION_MAX = 0xFFFF
 CHECK_TEXT = b"tallystick key check v1"
 """What a secret key works on to show which key it is."""
 CHECK_NONCE = bytes(12)
 
+_UNCOMPRESSED = 0x04
 _ADDRESS = re.compile(r"\A([a-z0-9_]+)/v([1-9][0-9]{0,4})\Z")
 
 
@@ -188,6 +190,24 @@ def algorithm_of(purpose: Purpose) -> Algorithm:
             return Algorithm.ECDH_P256
         case _:
             assert_never(purpose)
+
+
+def refuse_other_points(point: bytes) -> None:
+    """Return if this is a point of P-256, uncompressed.
+
+    Tokens differ in what else they take, and a point off the curve tells of a private key a little with each answer:
+    so no back end is given one. The point at infinity has no such spelling.
+
+    Raises:
+        KeyBackendFailure: it is anything else.
+    """
+    try:
+        ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), point)
+        is_whole = len(point) == P256_POINT_BYTES and point[0] == _UNCOMPRESSED
+    except ValueError:
+        is_whole = False
+    if not is_whole:
+        raise KeyBackendFailure("the peer's point is not one of P-256, uncompressed")
 
 
 def verifies(purpose: Purpose, public_key_pem: str, *, message: bytes, signature: bytes) -> bool:

@@ -20,6 +20,7 @@ POLICY_MODULES = (
     "canonical.py",
     "card_desk.py",
     "card_number.py",
+    "card_recipients.py",
     "card_vault.py",
     "facts.py",
     "jwe.py",
@@ -35,6 +36,7 @@ POLICY_MODULES = (
     "refusals.py",
     "resolutions.py",
     "roster.py",
+    "seal_count.py",
     "signer.py",
     "spending.py",
     "store.py",
@@ -53,7 +55,8 @@ class MeasurementFailed(Exception):
 class Configuration:
     """The options that decide what is signed, and for whom. Where the log and the socket are is not among them.
 
-    `custodians` is the SHA-256 of their roster, in hex.
+    `custodians` is the SHA-256 of their roster, in hex; `card_recipients` are processors by name, each with the SHA-256
+    of its public key.
     """
 
     backend: str
@@ -66,6 +69,7 @@ class Configuration:
     custodians: str | None
     limits: Limits
     conditions: Conditions
+    card_recipients: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +142,7 @@ def _configuration_members(configuration: Configuration) -> canonical.JsonValue:
         "custodians": configuration.custodians,
         "limits": _limits_members(configuration.limits),
         "conditions": _conditions_members(configuration.conditions),
+        "card_recipients": configuration.card_recipients,
     }
 
 

@@ -353,13 +353,19 @@ class KeyVersions:
 
 @dataclass(frozen=True, slots=True, config=ConfigDict(strict=True, extra="forbid"))
 class KeysLoaded:
-    """What loading the keys found: how many are ready, by which resolution, and what is not used and why."""
+    """What loading the keys found: how many are ready, by which resolution, and what is not used and why.
+
+    `sealing` is the key that seals cards from now on, and `sealing_changes_at` when another one may, in whole seconds
+    since 1970: by these it is known when cards have to be sealed anew.
+    """
 
     resolution: int
     ready: int
     unregistered: list[str]
     unusable: list[str]
     left_out: list[str]
+    sealing: str | None
+    sealing_changes_at: int | None
 
 
 @dataclass(frozen=True, slots=True, config=ConfigDict(strict=True, extra="forbid"))

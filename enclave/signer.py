@@ -197,8 +197,8 @@ class Signer:
 
     def answer(self, letters: Sequence[Letter]) -> list[bytes]:
         """One answer a letter, in order."""
-        requests = [read_request(letter.data) for letter in letters]
         try:
+            requests = [read_request(letter.data) for letter in letters]
             cases = self._decide(letters, requests)
         except Exception:  # noqa: BLE001  # the edge of the process: whatever failed, nothing is signed
             return [write_answer(refusal(RefusalCode.INTERNAL)) for _ in letters]
@@ -309,9 +309,22 @@ class Signer:
             case KeyVersionsRequest():
                 return self._versions(request, shared.now)
             case LoadKeysRequest():
-                return _loaded(self._keyring.register.head.number, self._loading.sweep)
+                return self._loaded(shared.now)
             case _:
                 assert_never(request)
+
+    def _loaded(self, now: datetime) -> KeysLoaded:
+        sweep, sealing = self._loading.sweep, self._keyring.all_current(now).get(Purpose.CARD_VAULT)
+        changes_at = self._keyring.changes_at(Purpose.CARD_VAULT, now)
+        return KeysLoaded(
+            resolution=self._keyring.register.head.number,
+            ready=len(sweep.ready),
+            unregistered=_named(sweep.unregistered),
+            unusable=_named(tuple(sweep.unusable.values())),
+            left_out=_named(sweep.left_out),
+            sealing=None if sealing is None else str(sealing.address),
+            sealing_changes_at=None if changes_at is None else int(changes_at.timestamp()),
+        )
 
     def _versions(self, request: KeyVersionsRequest, now: datetime) -> KeyVersions:
         if request.of not in set(Purpose):
@@ -475,16 +488,6 @@ def _by_id(keys: Sequence[KeyIdentity]) -> Mapping[str, KeyAddress]:
 def _public(key: KeyIdentity) -> PublicKey:
     assert key.public_key_pem is not None, "only keys with a public half are shown"
     return PublicKey(key_id=str(key.address), pem=key.public_key_pem)
-
-
-def _loaded(resolution: int, sweep: Sweep) -> KeysLoaded:
-    return KeysLoaded(
-        resolution=resolution,
-        ready=len(sweep.ready),
-        unregistered=_named(sweep.unregistered),
-        unusable=_named(tuple(sweep.unusable.values())),
-        left_out=_named(sweep.left_out),
-    )
 
 
 def _named(things: Sequence[str]) -> list[str]:

@@ -10,7 +10,7 @@ from api import desk, present
 from api.auth import Caller, Needs, Scope
 from api.bodies import CardBody
 from api.card_vault import intake_key, new_card_id, seal_card
-from api.handlers.cards import keep_card
+from api.handlers.cards import erase_cards, keep_card
 from api.parts import Parts
 from api.problems import not_found
 from api.strict import StrictRoute
@@ -52,3 +52,9 @@ async def get_card(request: Request, card_id: str, caller: Caller = Payments) ->
         return present.card(found)
 
     return await desk.read(request, reader)
+
+
+@router.delete("/{card_id}")
+async def erase_card(request: Request, card_id: str, caller: Caller = Payments) -> Response:
+    """Erases a card's number for good. The token stays, with what may be shown of the card and when it was erased."""
+    return await desk.write(request, caller, erase_cards, None, card_id)

@@ -36,6 +36,7 @@ from enclave.keys import (
     TokenLost,
     algorithm_of,
     fingerprint,
+    refuse_other_points,
     verifies,
 )
 from enclave.pin import Pin
@@ -237,6 +238,7 @@ class Pkcs11Keys:
 
     def agree(self, address: KeyAddress, peer_public_point: bytes) -> bytes:
         """The shared x coordinate with a peer."""
+        refuse_other_points(peer_public_point)
         return self._using(address, lambda key: key.agree(peer_public_point))
 
     def close(self) -> None:

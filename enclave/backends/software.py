@@ -29,6 +29,7 @@ from enclave.keys import (
     SealBroken,
     algorithm_of,
     fingerprint,
+    refuse_other_points,
 )
 
 _COORDINATE_BYTES = 32
@@ -115,10 +116,8 @@ class SoftwareKeys:
         """The shared x coordinate with a peer."""
         match self._keys.get(address):
             case ec.EllipticCurvePrivateKey() as key if algorithm_of(address.purpose) is Algorithm.ECDH_P256:
-                try:
-                    peer = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), peer_public_point)
-                except ValueError as error:
-                    raise KeyBackendFailure("the peer's point is not on the curve") from error
+                refuse_other_points(peer_public_point)
+                peer = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), peer_public_point)
                 return key.exchange(ec.ECDH(), peer)
             case _:
                 raise KeyBackendFailure(f"{address} is no key for ECDH")

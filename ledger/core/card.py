@@ -4,13 +4,17 @@ There is no place here for a number or a security code (PCI DSS 3.3.1, 3.5.1).
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from ledger.core.ids import CardId, ProgrammeId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Card:
-    """One card of one programme. Equal fingerprints in a programme are one card; `sealed` is under the key `key_id`."""
+    """One card of one programme. Equal fingerprints in a programme are one card; `sealed` is under the key `key_id`.
+
+    Of a card that was erased there is no seal, and so no number, any more.
+    """
 
     id: CardId
     programme_id: ProgrammeId
@@ -20,4 +24,5 @@ class Card:
     expiry_year: int
     fingerprint: bytes
     key_id: str
-    sealed: bytes
+    sealed: bytes | None
+    erased_at: datetime | None = None

@@ -26,8 +26,11 @@ def read_cards(tx: Tx, ids: Collection[CardId]) -> dict[CardId, Card]:
 
 
 def cards_not_under(tx: Tx, key_id: str | None, page: Page) -> list[Card]:
-    """A page of the cards that are sealed under any other key than this one, oldest first; without a key, of all."""
-    query = sa.select(*_COLUMNS)
+    """A page of the cards that are sealed under any other key than this one, oldest first; without a key, under any.
+
+    Cards that were erased are under none.
+    """
+    query = sa.select(*_COLUMNS).where(cards.c.erased_at.is_(None))
     if key_id is not None:
         query = query.where(cards.c.key_id != key_id)
     return [_card(row) for row in tx.rows(page_of(query, cards, page))]
@@ -39,5 +42,12 @@ def save_resealed(tx: Tx, before: Card, after: Card) -> bool:
     return tx.run(sa.update(cards).where(found).values(key_id=after.key_id, sealed=after.sealed)) == 1
 
 
+def erase_numbers(tx: Tx, ids: Collection[CardId]) -> None:
+    """Erases the numbers of cards for good; what may be shown of them stays. Again, it does nothing."""
+    present = cards.c.id.in_(sorted(ids)) & cards.c.erased_at.is_(None)
+    tx.run(sa.update(cards).where(present).values(sealed=None, erased_at=tx.now))
+
+
 def _card(row: sa.RowMapping) -> Card:
-    return Card(**{**row, "fingerprint": bytes(row["fingerprint"]), "sealed": bytes(row["sealed"])})
+    sealed = None if row["sealed"] is None else bytes(row["sealed"])
+    return Card(**{**row, "fingerprint": bytes(row["fingerprint"]), "sealed": sealed})

@@ -504,6 +504,7 @@ cards = _table(
     key_id=sa.Text(),
     sealed=BYTEA(),
     stored_at=TIME,
+    erased_at=TIME,
 )
 idempotency_keys = _table(
     "idempotency_keys",

@@ -1,10 +1,11 @@
-"""A till for cards: a programme with its API in this process, and an enclave that has keys for cards."""
+"""A till for cards: a programme with its API in this process, its enclave, and the custodians of its token."""
 
 import json
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from api.app import build_app
 from api.auth import new_secret
+from api.operations import loaded_key_lines
 from api.parts import Parts, build_parts
 from api.settings import read_settings
 from api.store import Client, insert_client
+from api.trust import pin_enclave
 from enclave.jwe import decrypt
-from enclave.protocol import SealedCard
+from enclave.keys import Purpose
+from enclave.protocol import PublicKey, SealedCard
 from ledger.core.card import Card
 from ledger.core.ids import CardId, ProgrammeId
 from ledger.store.cards import cards_not_under
@@ -24,8 +28,10 @@ from ledger.store.rows import Page
 from tests.api.door import Door
 from tests.api.talk import Json, Session
 from tests.conftest import Database, make_programme
-from tests.enclave.card_enclave import CardEnclave, card_enclave
-from tests.enclave.cards import PROCESSOR, PROCESSOR_KEY, card_text, encrypted
+from tests.enclave.cards import PROCESSOR, PROCESSOR_KEY, card_text, encrypted_to, pem_of
+from tests.enclave.council import Council
+from tests.enclave.modules import copy_of
+from tests.enclave.process import RunningEnclave, SoftHsmToken
 
 URL = "http://tallystick.test"
 
@@ -38,7 +44,8 @@ class Till:
     environment: dict[str, str]
     parts: Parts
     http: Door
-    enclave: CardEnclave
+    enclave: RunningEnclave
+    council: Council
     database: Database
     programme_id: ProgrammeId
 
@@ -57,7 +64,32 @@ class Till:
         return Session(self.http, answer.json()["access_token"], client.id)
 
     def jwe(self, **changes: Any) -> Json:
-        return {"jwe": encrypted(self.enclave.keys, card_text(**changes))}
+        return {"jwe": encrypted_to(self.intake, card_text(**changes))}
+
+    @property
+    def intake(self) -> PublicKey:
+        return self.parts.enclave.public_keys()[Purpose.CARD_INTAKE]
+
+    def rotate(self, purpose: Purpose = Purpose.CARD_VAULT) -> list[str]:
+        """The custodians rotate a key, and the enclave takes it in by `keys load`; what that says."""
+        self.council.rotate(purpose)
+        return loaded_key_lines(self.parts)
+
+    def retire(self, key_id: str, *, verify_until: datetime) -> None:
+        self.council.retire(key_id, verify_until=verify_until)
+        self.parts.enclave.load_keys()
+
+    def resealed(self) -> int:
+        """How often the enclave was asked to seal a card anew."""
+        return (self.enclave.log_path.read_bytes()).count(b'"card_reseal"')
+
+    def under(self) -> dict[str, int]:
+        """How many cards there are under each key."""
+        with self.database.owner_engine.connect() as connection:
+            rows = connection.exec_driver_sql(
+                "SELECT key_id, count(*) FROM cards WHERE erased_at IS NULL GROUP BY key_id"
+            )
+            return {str(key_id): int(count) for key_id, count in rows}
 
     def cards(self) -> dict[CardId, Card]:
         with self.parts.transactions() as tx:
@@ -65,6 +97,7 @@ class Till:
 
     def number_of(self, card: Card) -> str:
         """The number as the processor reads it."""
+        assert card.sealed is not None
         row = SealedCard(
             card_id=card.id,
             bin=card.bin,
@@ -85,12 +118,22 @@ def agree_as_processor(point: bytes) -> bytes:
 
 
 @contextmanager
-def opened(home: Path, database: Database) -> Iterator[Till]:
+def opened(home: Path, database: Database, token: SoftHsmToken) -> Iterator[Till]:
+    """A till with a token of its own, so that its keys can be rotated."""
+    (home / "enclave").mkdir(parents=True)
     (home / "banks.json").write_text("{}")
-    with card_enclave(home) as enclave:
+    (home / "processor.pem").write_text(pem_of(PROCESSOR_KEY))
+    own = copy_of(token, home)
+    council = Council(own, database.url("tallystick_custodian"), home / "draft.json")
+    council.admit_first_keys()
+    recipient = ("--card-recipient", f"{PROCESSOR}={home / 'processor.pem'}")
+    url = database.url("tallystick_enclave")
+    with own.serving(home / "enclave", more=recipient, database_url=url, resolutions=None) as enclave:
+        pin_enclave(enclave.socket_path, home / "pins.json")
         environment = {
             "TALLYSTICK_DATABASE_URL": database.url("tallystick_app"),
             "TALLYSTICK_ENCLAVE_SOCKET": str(enclave.socket_path),
+            "TALLYSTICK_ENCLAVE_PINS_FILE": str(home / "pins.json"),
             "TALLYSTICK_PUBLIC_URL": URL,
             "TALLYSTICK_BANKS_FILE": str(home / "banks.json"),
             "TALLYSTICK_EXPORTS_DIRECTORY": str(home / "exports"),
@@ -99,4 +142,4 @@ def opened(home: Path, database: Database) -> Iterator[Till]:
         with Door(build_app(parts), URL) as http:
             with parts.transactions() as tx:
                 programme_id = make_programme(tx)
-            yield Till(home, environment, parts, http, enclave, database, programme_id)
+            yield Till(home, environment, parts, http, enclave, council, database, programme_id)

@@ -50,13 +50,18 @@ class Session:
         *,
         key: str | None = None,
         headers: Mapping[str, Any] | None = None,
+        method: str = "POST",
     ) -> httpx.Response:
         """A write whose body is sent as it stands."""
         usual = {
             "Idempotency-Key": key or secrets.token_hex(16),
             "Content-Type": "application/json",
         }
-        return self.http.post(path, content=content, headers=usual | self._headers() | dict(headers or {}))
+        said = usual | self._headers() | dict(headers or {})
+        return self.http.request(method, path, content=content, headers=said)
+
+    def erase(self, path: str, *, key: str | None = None) -> httpx.Response:
+        return self.send(path, b"", key=key, method="DELETE")
 
     def _headers(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.token}"}

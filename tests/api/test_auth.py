@@ -263,6 +263,8 @@ NEEDS = (
     ("payments", "POST", "/v1/checkouts/x/refunds"), ("payments", "POST", "/v1/payouts"),
     ("payments", "GET", "/v1/payouts"), ("payments", "GET", "/v1/payouts/x"), ("payments", "POST", "/v1/sweeps"),
     ("payments", "POST", "/v1/payouts/x/approvals"), ("payments", "POST", "/v1/parties/{ana}/payout-accounts"),
+    ("payments", "POST", "/v1/cards"), ("payments", "GET", "/v1/cards/x"), ("payments", "DELETE", "/v1/cards/x"),
+    ("payments", "GET", "/v1/cards/intake-key"),
     ("compliance", "GET", "/v1/payout-accounts"), ("compliance", "POST", "/v1/payout-accounts/x/verification"),
     ("compliance", "POST", "/v1/sanctions-lists"), ("compliance", "GET", "/v1/cases"),
     ("reports", "POST", "/v1/statement-requests"), ("reports", "GET", "/v1/statement-requests/x"),
@@ -305,7 +307,9 @@ def test_endpoint_opens_to_its_scopes_alone(
     answers = {}
     with shop.at.nothing_changes():
         for held, session in narrow.items():
-            answers[held] = session.get(where) if method == "GET" else session.send(where, b"", key=" ")
+            answers[held] = (
+                session.get(where) if method == "GET" else session.send(where, b"", key=" ", method=method)
+            )
 
     for scope in scopes.split():
         assert answers.pop(scope).status_code not in {401, 403}

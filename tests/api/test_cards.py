@@ -1,6 +1,5 @@
 """Cards through the API: in as a JWE, out as a token; no number is kept, logged, told or shown anywhere."""
 
-import base64
 import json
 import logging
 import secrets
@@ -13,32 +12,41 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from api.card_vault import reseal_card
 from api.database import engine
 from api.embedded import EmbeddedPostgres
 from api.jobs import Jobs
+from api.problems import Problem
 from enclave.client import EnclaveError
+from enclave.keys import Purpose
+from ledger.store.cards import read_cards, save_resealed
 from tests.api.card_till import Till, opened
 from tests.api.talk import Json, refused
+from tests.api.traces import dump, files_under, found_in
 from tests.conftest import TEMPLATE, Database, make_programme
-from tests.enclave.cards import AMEX, VISA, encrypted
+from tests.enclave.cards import AMEX, VISA, card_keys, encrypted
+from tests.enclave.process import SoftHsmToken
 
 CVV = "80514"
 
 
 @pytest.fixture
-def till(tmp_path: Path, database: Database) -> Iterator[Till]:
+def till(tmp_path: Path, database: Database, token: SoftHsmToken) -> Iterator[Till]:
     """A till of this test's own."""
-    with opened(tmp_path, database) as made:
+    with opened(tmp_path / "till", database, token) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory, postgres: EmbeddedPostgres) -> Iterator[Till]:
+def shared(
+    tmp_path_factory: pytest.TempPathFactory, postgres: EmbeddedPostgres, token: SoftHsmToken
+) -> Iterator[Till]:
     """A till, with one card in it, for tests that must not change anything."""
     name = f"cards_{secrets.token_hex(6)}"
     postgres.create_database(name, template=TEMPLATE)
     app, owner = engine(postgres.url("tallystick_app", name)), engine(postgres.url("tallystick_owner", name))
-    with opened(tmp_path_factory.mktemp("cards"), Database(postgres, name, app, owner)) as made:
+    home = tmp_path_factory.mktemp("cards") / "till"
+    with opened(home, Database(postgres, name, app, owner), token) as made:
         made.api.make("/v1/cards", made.jwe(pan=AMEX))
         yield made
     app.dispose()
@@ -61,6 +69,7 @@ def test_a_card_goes_in_and_a_token_comes_out(till: Till) -> None:
         "expiry_month": 12,
         "expiry_year": 2028,
         "fingerprint": told["fingerprint"],
+        "erased_at": None,
     }
     assert till.api.read(f"/v1/cards/{told['id']}") == told
     assert till.number_of(till.cards()[told["id"]]) == VISA
@@ -79,14 +88,14 @@ def test_the_same_key_with_the_same_card_gives_the_same_token(till: Till) -> Non
 
 
 def test_what_was_answered_is_answered_again_whatever_the_enclave_says_by_then(till: Till) -> None:
-    api, body = till.api, till.jwe(expiry_month=11, expiry_year=2027)
+    api, body = till.api, till.jwe()
     first = api.make("/v1/cards", body, key="k-1")
 
-    # Not so far ahead that the token is over by then.
-    till.enclave.now = datetime(2028, 1, 1, tzinfo=UTC)
+    till.rotate(Purpose.CARD_INTAKE)
+    till.retire("card_intake/v1", verify_until=datetime.now(UTC))
 
     assert api.make("/v1/cards", body, key="k-1") == first
-    refused(api.post("/v1/cards", body, key="k-2"), 422, "card_expired", "jwe")
+    refused(api.post("/v1/cards", body, key="k-2"), 422, "card_key_unknown", "jwe")
 
 
 def test_the_same_card_twice_is_two_tokens_with_one_fingerprint(till: Till) -> None:
@@ -164,9 +173,11 @@ def test_what_is_no_sealed_card_is_refused(shared: Till, body: Json, code: str) 
 
 
 def test_a_card_encrypted_to_another_key_is_refused(shared: Till) -> None:
-    body = {"jwe": encrypted(shared.enclave.keys, version=2)}
+    body = {"jwe": encrypted(card_keys())}
 
-    refused(shared.api.post("/v1/cards", body), 422, "card_key_unknown", "jwe")
+    refused(shared.api.post("/v1/cards", body), 422, "card_unreadable", "jwe")
+    other = {"jwe": encrypted(card_keys(), version=2)}
+    refused(shared.api.post("/v1/cards", other), 422, "card_key_unknown", "jwe")
 
 
 @pytest.mark.parametrize("card_id", ["crd_0", "4111111111111111", "pay_" + "0" * 32, "crd_" + "0" * 32])
@@ -187,11 +198,76 @@ def test_without_an_enclave_cards_are_refused_and_may_come_again(till: Till) -> 
     api, body = till.api, till.jwe()
     kept = api.make("/v1/cards", body, key="k-1")
 
-    till.enclave.hang_up()
+    till.enclave.terminate()
 
     assert refused(api.post("/v1/cards", body, key="k-2"), 503, "unavailable")["retry"] == "same_key"
     refused(api.get("/v1/cards/intake-key"), 503, "unavailable")
     assert api.make("/v1/cards", body, key="k-1") == kept
+
+
+# Erased ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_number_that_was_erased_is_gone_and_its_token_stays(till: Till) -> None:
+    api = till.api
+    kept, gone = api.make("/v1/cards", till.jwe(pan=AMEX)), api.make("/v1/cards", till.jwe())
+    seal = till.cards()[gone["id"]].sealed
+    assert seal is not None
+
+    told = api.erase(f"/v1/cards/{gone['id']}")
+
+    assert told.status_code == 200, told.text
+    assert told.json() == gone | {"erased_at": told.json()["erased_at"]}
+    assert told.json()["erased_at"] is not None
+    assert api.read(f"/v1/cards/{gone['id']}") == told.json()
+    assert api.read(f"/v1/cards/{kept['id']}") == kept
+    assert list(till.cards()) == [kept["id"]]
+    assert seal.hex().encode() not in dump(till.database)
+
+
+def test_erasing_again_says_when_it_was_erased(till: Till) -> None:
+    api = till.api
+    place = f"/v1/cards/{api.make('/v1/cards', till.jwe())['id']}"
+
+    first, again, replayed = api.erase(place, key="k-1"), api.erase(place), api.erase(place, key="k-1")
+
+    assert first.json() == again.json() == replayed.json()
+    assert replayed.headers["idempotent-replayed"] == "true"
+
+
+def test_nobody_erases_what_is_not_his(till: Till) -> None:
+    with till.parts.transactions() as tx:
+        other = make_programme(tx, "other")
+    stranger = till.session(other)
+    card = till.api.make("/v1/cards", till.jwe())
+
+    refused(stranger.erase(f"/v1/cards/{card['id']}"), 404, "not_found")
+    refused(till.api.erase(f"/v1/cards/crd_{0:032x}"), 404, "not_found")
+    refused(till.api.erase(f"/v1/cards/{VISA}"), 404, "not_found")
+    refused(till.session(till.programme_id, "reports").erase(f"/v1/cards/{card['id']}"), 403, "scope_missing")
+    assert till.api.read(f"/v1/cards/{card['id']}") == card
+
+
+def test_an_erased_card_is_not_sealed_anew_and_never_comes_back(till: Till) -> None:
+    card_id = till.api.make("/v1/cards", till.jwe())["id"]
+    before = till.cards()[card_id]
+    till.api.erase(f"/v1/cards/{card_id}")
+    till.rotate()
+
+    Jobs(till.parts).reseal_cards()
+    with till.parts.transactions() as tx:
+        erased = read_cards(tx, [card_id])[card_id]
+        anew = replace(before, key_id="card_vault/v2", sealed=bytes(44))
+        assert not save_resealed(tx, before, anew)
+
+    with pytest.raises(Problem) as raised:
+        reseal_card(till.parts.enclave, erased)
+    assert (raised.value.status, raised.value.code) == (410, "card_erased")
+    assert till.resealed() == 0
+    with pytest.raises(sa.exc.DBAPIError), till.database.owner_engine.begin() as connection:
+        connection.exec_driver_sql(
+            "UPDATE cards SET sealed = decode(repeat('00', 44), 'hex'), erased_at = NULL"
+        )
 
 
 # The table -------------------------------------------------------------------------------------------------------
@@ -206,6 +282,11 @@ CHANGES = (
     "key_id = 'card_vault/v2'",
     "sealed = sealed || '\\x00'",
     "key_id = 'card_vault/v2', sealed = sealed || '\\x00', last_four = '2222'",
+    "sealed = NULL",
+    "erased_at = now()",
+    "sealed = NULL, erased_at = now(), last_four = '2222'",
+    "sealed = NULL, erased_at = now(), key_id = 'card_vault/v2'",
+    "key_id = 'card_vault/v2', sealed = sealed || '\\x00', erased_at = now()",
 )
 
 
@@ -250,28 +331,6 @@ def test_a_role_may_do_with_cards_what_it_is_for(shared: Till, role: str, statem
 # Nowhere ---------------------------------------------------------------------------------------------------------
 
 
-def spellings(secret: str) -> list[bytes]:
-    """What a secret may look like in a dump, in a log or in a traceback."""
-    raw = secret.encode()
-    return [raw, raw.hex().encode(), base64.b64encode(raw).rstrip(b"="), secret.encode("utf-16-le")]
-
-
-def holds(data: bytes, secret: str) -> bool:
-    return any(spelt in data for spelt in spellings(secret))
-
-
-def dump(till: Till) -> bytes:
-    """Every row of every table, as text."""
-    with till.database.owner_engine.connect() as connection:
-        names = connection.exec_driver_sql("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
-        rows = [
-            str(row)
-            for (name,) in names.all()
-            for row in connection.exec_driver_sql(f'SELECT t::text FROM "{name}" t').all()
-        ]
-    return "\n".join(rows).encode()
-
-
 def test_no_number_and_no_security_code_is_left_anywhere(
     till: Till, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -289,7 +348,7 @@ def test_no_number_and_no_security_code_is_left_anywhere(
         {"jwe": "a.b.c.d.e", "card": {"number": AMEX}},
     ]
     told = [api.post("/v1/cards", body).content for body in bodies]
-    till.enclave.version = 2
+    till.rotate()
     Jobs(till.parts).reseal_cards()
     numbers = {till.number_of(card) for card in till.cards().values()}
     tampered = replace(next(iter(till.cards().values())), last_four="0000")
@@ -300,42 +359,24 @@ def test_no_number_and_no_security_code_is_left_anywhere(
     printed = capfd.readouterr()
     traces = {
         "answers": b"\n".join(told),
-        "database": dump(till),
+        "database": dump(till.database),
         "log": caplog.text.encode(),
         "records": repr([(record.args, record.msg) for record in caplog.records]).encode(),
-        "signing log": (till.home / "signing.log").read_bytes(),
+        "signing log": till.enclave.log_path.read_bytes(),
         "error": "".join(traceback.format_exception(raised.value)).encode(),
         "output": (printed.out + printed.err).encode(),
         "command line": Path("/proc/self/cmdline").read_bytes(),
         "environment": Path("/proc/self/environ").read_bytes(),
-        "files": b"".join(file.read_bytes() for file in till.home.rglob("*") if file.is_file()),
+        "files": files_under(till.home),
     }
     assert all(traces[place] for place in ("answers", "database", "log", "signing log", "error"))
-    found = {
-        (place, secret)
-        for place, data in traces.items()
-        for secret in (VISA, AMEX, VISA[:-1], VISA[6:], AMEX[4:], CVV)
-        if holds(data, secret)
-    }
-    assert found == set()
+    assert found_in(traces, (VISA, AMEX, VISA[:-1], VISA[6:], AMEX[4:], CVV)) == set()
 
 
 def test_the_signing_log_learns_no_digit_of_a_card(till: Till) -> None:
     told = till.api.make("/v1/cards", till.jwe())
 
-    records = [json.loads(line) for line in (till.home / "signing.log").read_text().splitlines()]
+    records = [json.loads(line) for line in till.enclave.log_path.read_text().splitlines()]
     (about,) = [record["facts"] for record in records if record["purpose"] == "card_seal"]
-    assert set(about) == {"programme_id", "card_id", "sealed_under"}
-    assert told["fingerprint"] not in (till.home / "signing.log").read_text()
-
-
-def test_the_search_finds_what_is_there(till: Till) -> None:
-    with till.database.owner_engine.begin() as connection:
-        connection.exec_driver_sql(
-            "INSERT INTO idempotency_keys (client_id, endpoint, key, fingerprint, body, created_at)"
-            " VALUES ('cli', 'POST', %s, %s, %s, now())",
-            ("k", VISA.encode(), base64.b64encode(CVV.encode()).decode()),
-        )
-
-    assert holds(dump(till), VISA)
-    assert holds(dump(till), CVV)
+    assert set(about) == {"peer_pid", "peer_uid", "request", "programme_id", "card_id", "sealed_under"}
+    assert told["fingerprint"] not in till.enclave.log_path.read_text()

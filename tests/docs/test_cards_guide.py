@@ -5,7 +5,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 from enclave.jwe import jwk_of, p256_public_key
-from tests.enclave.cards import AMEX, CARD_ID, MAESTRO_19, NOW, PROGRAMME_ID, VISA, MemoryVaultKeys, vault_of
+from tests.enclave.cards import (
+    AMEX,
+    CARD_ID,
+    MAESTRO_19,
+    NOW,
+    PROGRAMME_ID,
+    VISA,
+    card_keys,
+    intake_of,
+    vault_of,
+)
 
 GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "checkout.md"
 
@@ -20,8 +30,8 @@ def encrypt_card() -> Callable[[dict[str, object], str, int, int], str]:
 
 
 def test_a_card_that_was_encrypted_as_the_guide_says_is_taken_in() -> None:
-    keys = MemoryVaultKeys()
-    intake = keys.intake()
+    keys = card_keys()
+    intake = intake_of(keys)
     jwk = {**jwk_of(p256_public_key(intake.pem)), "kid": intake.key_id, "use": "enc", "alg": "ECDH-ES"}
 
     for number in (VISA, AMEX, MAESTRO_19):

@@ -1,20 +1,24 @@
-"""An example of every reason for which the desk for cards refuses; the desk is asked as the enclave asks it."""
+"""An example of every reason for which the desk for cards refuses, told by the real signer over software keys."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from enclave.card_desk import CardDesk
-from enclave.protocol import CardForwardRequest, CardResealRequest, CardSealRequest, read_request
-from enclave.refusals import Refusal, RefusalCode
-from enclave.seal_count import SEALS_MAX, SealCount
+from enclave.log import SigningLog, read_log
+from enclave.policy import Conditions, Limits
+from enclave.refusals import RefusalCode
+from enclave.seal_count import SEALS_MAX
+from enclave.signer import Letter, Peer, Signer
 from tests.enclave.cards import (
     CARD_ID,
     NOW,
     PROCESSOR,
     PROGRAMME_ID,
-    MemoryVaultKeys,
+    RECIPIENTS,
+    card_keys,
+    card_ring,
     card_text,
     encrypted,
     row_message,
@@ -22,28 +26,41 @@ from tests.enclave.cards import (
     vault_of,
 )
 from tests.enclave.mutations import Members, datagram
+from tests.enclave.payouts import MemoryFacts
 
 
 @dataclass(frozen=True, slots=True)
 class CardSituation:
-    """What is asked of the desk, which version of the vault's key seals, and how often it has."""
+    """What is asked, which version of the vault's key seals, and how often it has."""
 
     message: Members
     version: int = 1
     seals: int = 0
 
     def code(self, directory: Path) -> str | None:
-        """What the message is told; None if it is answered."""
-        counted = SealCount()
-        counted._seals[f"card_vault/v{self.version}"] = self.seals
-        request = read_request(datagram(self.message))
-        assert isinstance(request, CardSealRequest | CardResealRequest | CardForwardRequest), request
-        desk = CardDesk(vault_of(MemoryVaultKeys(), vault=self.version, seals=counted))
-        outcome = desk.decide(request, now=NOW).outcome
-        return outcome.code if isinstance(outcome, Refusal) else None
+        """What the message is told, and what the log has of it; None if it is answered."""
+        path = directory / "signing.log"
+        with SigningLog.open(path, now=NOW) as log:
+            signer = Signer(
+                keyring=card_ring(KEYS, vault=self.version),
+                facts=MemoryFacts({}),
+                log=log,
+                clock=lambda: NOW,
+                limits=Limits(),
+                conditions=Conditions(),
+                approvers=dict,
+                mirror=None,
+                recipients=RECIPIENTS,
+            )
+            # Nobody writes 2^32 records first.
+            signer._seals._seals[f"card_vault/v{self.version}"] = self.seals
+            answer = signer.answer([Letter(Peer(pid=1, uid=0), datagram(self.message))])[0]
+        code = RefusalCode(json.loads(answer)["refusal"]) if b'"refusal"' in answer else None
+        assert list(read_log(path))[-1].entry.facts.get("code") == code
+        return code
 
 
-KEYS = MemoryVaultKeys()
+KEYS = card_keys()
 JWE = encrypted(KEYS)
 STORED = vault_of(KEYS).seal(programme_id=PROGRAMME_ID, card_id=CARD_ID, jwe_text=JWE, now=NOW)
 SEAL = seal_message(JWE)

@@ -1,24 +1,21 @@
-"""Cards for tests: numbers that are nobody's, keys in memory, and a vault over them."""
+"""Cards for tests: numbers that are nobody's, software keys, and a vault over them."""
 
 import base64
-import hashlib
-import hmac
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from datetime import UTC, datetime
-from enum import StrEnum
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 
-from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from enclave.backends.software import SoftwareKeys
 from enclave.card_number import has_check_digit
 from enclave.card_vault import CardKeys, CardVault, Recipient, StoredCard
 from enclave.jwe import encrypt
-from enclave.keys import KeyAddress, SealBroken
+from enclave.keyring import Keyring, SelfMade
+from enclave.keys import KeyAddress, Purpose
 from enclave.protocol import PublicKey
 from enclave.seal_count import SealCount
 from tests.enclave.mutations import Members, Tree
@@ -28,80 +25,66 @@ PROGRAMME_ID, CARD_ID = f"prg_{1:032x}", f"crd_{1:032x}"
 # The schemes' own test numbers.
 VISA, AMEX, MAESTRO_19 = "4111111111111111", "378282246310005", "6799990100000000019"
 PROCESSOR = "processor"
-
-
-class CardPurpose(StrEnum):
-    """What the keys of cards are for."""
-
-    VAULT = "card_vault"
-    FINGERPRINT = "card_fingerprint"
-    INTAKE = "card_intake"
-
-
-def address(purpose: CardPurpose, version: int = 1) -> KeyAddress:
-    return KeyAddress(purpose=purpose, version=version)  # type: ignore[arg-type]  # a purpose by its name
+VERSIONS = {Purpose.CARD_VAULT: 3, Purpose.CARD_INTAKE: 2, Purpose.CARD_FINGERPRINT: 1}
+KeysT = TypeVar("KeysT", bound=SoftwareKeys)
 
 
 def pem_of(key: ec.EllipticCurvePrivateKey) -> str:
     return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
 
-@dataclass(slots=True)
-class MemoryVaultKeys:
-    """The keys of cards in this process's memory, made when they are first asked for; every nonce is noted."""
+class NotedKeys(SoftwareKeys):
+    """Software keys, and every nonce that they were ever given."""
 
-    secrets: dict[str, bytes] = field(default_factory=dict, repr=False)
-    intakes: dict[str, ec.EllipticCurvePrivateKey] = field(default_factory=dict, repr=False)
-    nonces: list[bytes] = field(default_factory=list)
+    def __init__(self) -> None:
+        super().__init__()
+        self.nonces: list[bytes] = []
 
     def seal(self, address: KeyAddress, plaintext: bytes, *, nonce: bytes, context: bytes) -> bytes:
         self.nonces.append(nonce)
-        return AESGCM(self._secret(address)).encrypt(nonce, plaintext, context)
+        return super().seal(address, plaintext, nonce=nonce, context=context)
 
-    def unseal(self, address: KeyAddress, sealed: bytes, *, nonce: bytes, context: bytes) -> bytes:
-        try:
-            return AESGCM(self._secret(address)).decrypt(nonce, sealed, context)
-        except InvalidTag:
-            raise SealBroken from None
 
-    def mac(self, address: KeyAddress, message: bytes) -> bytes:
-        return hmac.digest(self._secret(address), message, "sha256")
+def made(keys: KeysT) -> KeysT:
+    """The keys, and those for cards besides: three versions of the vault's, two of the intake's."""
+    for purpose, versions in VERSIONS.items():
+        for version in range(1, versions + 1):
+            keys.make(KeyAddress(purpose, version))
+    return keys
 
-    def agree(self, address: KeyAddress, peer_public_point: bytes) -> bytes:
-        peer = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), peer_public_point)
-        return self._intake(str(address)).exchange(ec.ECDH(), peer)
 
-    def intake(self, version: int = 1) -> PublicKey:
-        key_id = str(address(CardPurpose.INTAKE, version))
-        return PublicKey(key_id=key_id, pem=pem_of(self._intake(key_id)))
+def card_keys() -> NotedKeys:
+    return made(NotedKeys())
 
-    def _secret(self, address: KeyAddress) -> bytes:
-        # Derived from the name, so that several processes of one test have the same keys.
-        return self.secrets.setdefault(str(address), hashlib.sha256(f"test {address}".encode()).digest())
 
-    def _intake(self, key_id: str) -> ec.EllipticCurvePrivateKey:
-        number = int.from_bytes(hashlib.sha256(f"test {key_id}".encode()).digest()) >> 1
-        return self.intakes.setdefault(key_id, ec.derive_private_key(number, ec.SECP256R1()))
+def intake_of(keys: SoftwareKeys, version: int = 1) -> PublicKey:
+    identity = keys.open(KeyAddress(Purpose.CARD_INTAKE, version))
+    assert identity.public_key_pem is not None
+    return PublicKey(key_id=str(identity.address), pem=identity.public_key_pem)
+
+
+def card_ring(keys: SoftwareKeys, *, vault: int = 1) -> Keyring:
+    """The keys as far as they were admitted: so many versions of the vault's, and the first of all others."""
+    latest = {Purpose.CARD_VAULT: vault}
+    admitted = [key for key in keys.identities() if key.address.version <= latest.get(key.address.purpose, 1)]
+    return Keyring(keys, SelfMade(admitted))
 
 
 PROCESSOR_KEY = ec.generate_private_key(ec.SECP256R1())
+RECIPIENTS = {PROCESSOR: Recipient(PROCESSOR, pem_of(PROCESSOR_KEY))}
 
 
-def keyring(*, vault: int = 1, vaults: int | None = None) -> CardKeys:
-    """The keys at a moment: so many versions of the vault's key, one of which seals."""
-    known = [address(CardPurpose.VAULT, number + 1) for number in range(vaults or vault)]
-    intake = address(CardPurpose.INTAKE)
-    return CardKeys(
-        vault=address(CardPurpose.VAULT, vault),
-        fingerprint=address(CardPurpose.FINGERPRINT),
+def vault_of(keys: SoftwareKeys, *, vault: int = 1, seals: SealCount | None = None) -> CardVault:
+    """The vault at a moment: so many versions of its key, the last of which seals."""
+    known = [KeyAddress(Purpose.CARD_VAULT, number + 1) for number in range(vault)]
+    intake = KeyAddress(Purpose.CARD_INTAKE, version=1)
+    ring = CardKeys(
+        vault=known[-1],
+        fingerprint=KeyAddress(Purpose.CARD_FINGERPRINT, version=1),
         opens={str(one): one for one in known},
         intakes={str(intake): intake},
     )
-
-
-def vault_of(keys: MemoryVaultKeys, *, vault: int = 1, seals: SealCount | None = None) -> CardVault:
-    recipients = {PROCESSOR: Recipient(PROCESSOR, pem_of(PROCESSOR_KEY))}
-    return CardVault(keys, keyring(vault=vault), recipients=recipients, seals=seals or SealCount())
+    return CardVault(keys, ring, recipients=RECIPIENTS, seals=seals or SealCount())
 
 
 def card_text(**changes: Any) -> bytes:
@@ -111,8 +94,11 @@ def card_text(**changes: Any) -> bytes:
     return json.dumps(said, sort_keys=True, separators=(",", ":")).encode()
 
 
-def encrypted(keys: MemoryVaultKeys, text: bytes | None = None, *, version: int = 1) -> str:
-    intake = keys.intake(version)
+def encrypted(keys: SoftwareKeys, text: bytes | None = None, *, version: int = 1) -> str:
+    return encrypted_to(intake_of(keys, version), text)
+
+
+def encrypted_to(intake: PublicKey, text: bytes | None = None) -> str:
     return encrypt(card_text() if text is None else text, intake.pem, intake.key_id)
 
 

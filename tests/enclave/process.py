@@ -117,6 +117,15 @@ class SoftHsmToken:
             self.endorse(first)
         return done
 
+    def command(self, name: str, *said: str, logs_in: bool = False) -> subprocess.CompletedProcess[str]:
+        """One of the enclave's commands, in a process of its own; some log in to the token."""
+        command = [sys.executable, "-m", "enclave", name, *said]
+        if not logs_in:
+            return self._run(command)
+        with secret_on_a_descriptor(PIN) as pin_fd:
+            command += ["--module", str(self.module), "--token-label", TOKEN_LABEL, "--pin-fd", str(pin_fd)]
+            return self._run(command, pass_fds=(pin_fd,))
+
     def python(self, code: str) -> subprocess.CompletedProcess[str]:
         """Run code in a process of its own: this one must not load the module."""
         return self._run([sys.executable, "-c", code])

@@ -17,13 +17,14 @@ from enclave.protocol import (
     write_answer,
 )
 from enclave.refusals import Refusal
-from tests.enclave.card_examples import FORWARD, JWE, RESEAL, SEAL, STORED
+from tests.enclave.card_examples import FORWARD, JWE, KEYS, RESEAL, SEAL, STORED
 from tests.enclave.cards import (
     CARD_ID,
     NOW,
     PROGRAMME_ID,
     VISA,
-    MemoryVaultKeys,
+    NotedKeys,
+    made,
     vault_of,
 )
 from tests.enclave.mutations import Members, altered_message, datagram
@@ -34,7 +35,7 @@ CARD_REQUESTS = CardSealRequest | CardResealRequest | CardForwardRequest
 
 
 def desk(*, vault: int = 1) -> CardDesk:
-    return CardDesk(vault_of(MemoryVaultKeys(), vault=vault))
+    return CardDesk(vault_of(KEYS, vault=vault))
 
 
 def answered(message: Members, *, vault: int = 1) -> bytes:
@@ -96,7 +97,7 @@ def test_a_refused_card_is_no_seal() -> None:
     assert decision.facts == card_subject(request)
 
 
-class LostKeys(MemoryVaultKeys):
+class LostKeys(NotedKeys):
     """A token that went away."""
 
     def unseal(self, address: KeyAddress, sealed: bytes, *, nonce: bytes, context: bytes) -> bytes:
@@ -108,7 +109,7 @@ def test_a_back_end_that_breaks_down_has_decided_nothing() -> None:
     assert isinstance(request, CARD_REQUESTS)
 
     with pytest.raises(KeyBackendFailure) as raised:
-        CardDesk(vault_of(LostKeys())).decide(request, now=NOW)
+        CardDesk(vault_of(made(LostKeys()))).decide(request, now=NOW)
 
     assert not isinstance(raised.value, SealBroken)
 

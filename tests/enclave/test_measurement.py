@@ -33,6 +33,7 @@ CONFIGURATION = Configuration(
     custodians=None,
     limits=Limits(per_payment_minor=10, per_hour_minor=20, per_day_minor=30),
     conditions=Conditions(approvals_above_minor=5),
+    card_recipients={"acquirer": "ac" * 32},
 )
 SOURCES = sorted(file.relative_to(own_package()).as_posix() for file in own_package().rglob("*.py"))
 LIBRARY = "tallystick-test-library"
@@ -123,6 +124,9 @@ def test_code_without_a_module_that_decides_is_not_measured(package: Path, libra
         replace(CONFIGURATION, production=False),
         replace(CONFIGURATION, allowed_uids=(1000,)),
         replace(CONFIGURATION, allowed_uids=None),
+        replace(CONFIGURATION, card_recipients={}),
+        replace(CONFIGURATION, card_recipients={"acquirer": "ad" * 32}),
+        replace(CONFIGURATION, card_recipients={"another": "ac" * 32}),
     ],
 )
 def test_one_option_changes_the_configuration_alone(libraries: Libraries, other: Configuration) -> None:
