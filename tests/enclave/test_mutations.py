@@ -1147,7 +1147,10 @@ EXAMPLES: Mapping[RefusalCode, Sequence[Situation | CardSituation]] = {
     RefusalCode.CLOCK_WENT_BACK: [
         Situation(payout(), before=(payout(),), later=-timedelta(seconds=CLOCK_SKEW_S_MAX, microseconds=1))
     ],
-    RefusalCode.KEY_UNAVAILABLE: [Situation(payout(), keyring=Keyring(KEYRING.backend, NothingResolved()))],
+    RefusalCode.KEY_UNAVAILABLE: [
+        Situation(data, keyring=Keyring(KEYRING.backend, NothingResolved()))
+        for data in (payout(), payout_to(), datagram(QUERIES[-1]), datagram(WEBHOOK))
+    ],
     RefusalCode.REGISTER_UNAVAILABLE: [
         Situation(payout(), keyring=Keyring(KEYRING.backend, SilentRegistrar()))
     ],
