@@ -129,6 +129,24 @@ def test_a_field_of_another_form_is_refused(change: dict[str, object]) -> None:
     assert refused({**PAYOUT, **change}) == "message_fields_refused"
 
 
+@pytest.mark.parametrize(
+    "endpoint_id", ["", "wep_" + "0F" * 16, "wep_" + "0f" * 15, "0f" * 16, "wep_" + "0f" * 16 + "\n"]
+)
+@pytest.mark.parametrize("purpose", ["webhook", "webhook_secret"])
+def test_an_endpoint_has_an_id_in_one_spelling(purpose: str, endpoint_id: str) -> None:
+    (message,) = [message for message in MESSAGES if message["purpose"] == purpose]
+
+    assert refused({**message, "endpoint_id": endpoint_id}) == "message_fields_refused"
+
+
+@pytest.mark.parametrize("scheme", ["", "none", "RS256", "BODY_RSA_SHA256", None, 1, ["http_message"]])
+@pytest.mark.parametrize("purpose", ["payout", "bank_message", "bank_query"])
+def test_a_scheme_is_one_of_those_that_there_are(purpose: str, scheme: object) -> None:
+    (message,) = [message for message in MESSAGES if message["purpose"] == purpose]
+
+    assert refused({**message, "scheme": scheme}) == "message_fields_refused"
+
+
 @pytest.mark.parametrize("size", [True, False, "7", -1, 2**63, None])
 def test_a_size_is_an_integer_and_nothing_else(size: object) -> None:
     assert refused({**CHECKPOINT, "size": size}) == "message_fields_refused"
