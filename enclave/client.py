@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeAlias, TypeVar
+from typing import Literal, Self, TypeAlias, TypeVar, overload
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -28,7 +28,10 @@ from enclave.protocol import (
     MESSAGE_BYTES_MAX,
     NONCE_BYTES,
     Attestation,
+    BankQueryScheme,
+    BankScheme,
     ForwardedCard,
+    HeaderScheme,
     IssuedToken,
     KeysLoaded,
     KeyVersions,
@@ -38,6 +41,9 @@ from enclave.protocol import (
     SealedCard,
     Signature,
     SignedCheckpoint,
+    SignedHeaders,
+    Target,
+    WebhookSecret,
     to_base64,
 )
 
@@ -49,6 +55,8 @@ AnswerT = TypeVar("AnswerT")
 Clock: TypeAlias = Callable[[], datetime]
 
 _SIGNATURE: TypeAdapter[Signature] = TypeAdapter(Signature)
+_SIGNED_HEADERS: TypeAdapter[SignedHeaders] = TypeAdapter(SignedHeaders)
+_WEBHOOK_SECRET: TypeAdapter[WebhookSecret] = TypeAdapter(WebhookSecret)
 _ISSUED_TOKEN: TypeAdapter[IssuedToken] = TypeAdapter(IssuedToken)
 _SIGNED_CHECKPOINT: TypeAdapter[SignedCheckpoint] = TypeAdapter(SignedCheckpoint)
 _ATTESTATION: TypeAdapter[Attestation] = TypeAdapter(Attestation)
@@ -127,38 +135,169 @@ class EnclaveClient:
         with self._lock:
             self._disconnect()
 
-    def payout(self, *, payout_id: str, attempt_id: str, profile: str, body: bytes) -> Signature:
-        """Sign the exact HTTP body that instructs the bank to pay this payout."""
+    @overload
+    def payout(
+        self,
+        *,
+        payout_id: str,
+        attempt_id: str,
+        profile: str,
+        body: bytes,
+        scheme: Literal["body_rsa_sha256"] = "body_rsa_sha256",
+        target: None = None,
+    ) -> Signature: ...
+
+    @overload
+    def payout(
+        self,
+        *,
+        payout_id: str,
+        attempt_id: str,
+        profile: str,
+        body: bytes,
+        scheme: HeaderScheme,
+        target: Target | None = None,
+    ) -> SignedHeaders: ...
+
+    @overload
+    def payout(
+        self,
+        *,
+        payout_id: str,
+        attempt_id: str,
+        profile: str,
+        body: bytes,
+        scheme: BankScheme,
+        target: Target | None = None,
+    ) -> Signature | SignedHeaders: ...
+
+    def payout(
+        self,
+        *,
+        payout_id: str,
+        attempt_id: str,
+        profile: str,
+        body: bytes,
+        scheme: BankScheme = "body_rsa_sha256",
+        target: Target | None = None,
+    ) -> Signature | SignedHeaders:
+        """Sign the exact HTTP body that instructs the bank to pay this payout; with its target, if the scheme does."""
         fields: dict[str, JsonValue] = {
             "purpose": "payout",
             "payout_id": payout_id,
             "attempt_id": attempt_id,
             "profile": profile,
+            "scheme": scheme,
+            "target": _target_fields(target),
             "body": to_base64(body),
         }
-        return self._ask(fields, _SIGNATURE)
+        return self._ask_by(scheme, fields)
+
+    @overload
+    def bank_query(
+        self,
+        *,
+        profile: str,
+        method: str,
+        path_with_query: str,
+        request_id: str,
+        request_time: str,
+        scheme: Literal["body_rsa_sha256"] = "body_rsa_sha256",
+        authority: None = None,
+    ) -> Signature: ...
+
+    @overload
+    def bank_query(
+        self,
+        *,
+        profile: str,
+        method: str,
+        path_with_query: str,
+        scheme: Literal["http_message"],
+        authority: str,
+        request_id: None = None,
+        request_time: None = None,
+    ) -> SignedHeaders: ...
 
     def bank_query(
-        self, *, method: str, path_with_query: str, request_id: str, request_time: str
-    ) -> Signature:
-        """Sign a request without a body; `request_time` is the header's text, whole seconds since 1970."""
+        self,
+        *,
+        profile: str,
+        method: str,
+        path_with_query: str,
+        request_id: str | None = None,
+        request_time: str | None = None,
+        scheme: BankQueryScheme = "body_rsa_sha256",
+        authority: str | None = None,
+    ) -> Signature | SignedHeaders:
+        """Sign a request without a body.
+
+        `request_time` is the header's text, whole seconds since 1970. An HTTP message signature has its own time, and
+        signs the authority instead.
+        """
         fields: dict[str, JsonValue] = {
             "purpose": "bank_query",
+            "profile": profile,
+            "scheme": scheme,
             "method": method,
+            "authority": authority,
             "path_with_query": path_with_query,
             "request_id": request_id,
             "request_time": request_time,
         }
-        return self._ask(fields, _SIGNATURE)
+        return self._ask_by(scheme, fields)
 
-    def bank_message(self, *, profile: str, body: bytes) -> Signature:
-        """Sign the exact HTTP body of a message that moves no money."""
+    @overload
+    def bank_message(
+        self,
+        *,
+        profile: str,
+        body: bytes,
+        scheme: Literal["body_rsa_sha256"] = "body_rsa_sha256",
+        target: None = None,
+    ) -> Signature: ...
+
+    @overload
+    def bank_message(
+        self, *, profile: str, body: bytes, scheme: HeaderScheme, target: Target | None = None
+    ) -> SignedHeaders: ...
+
+    @overload
+    def bank_message(
+        self, *, profile: str, body: bytes, scheme: BankScheme, target: Target | None = None
+    ) -> Signature | SignedHeaders: ...
+
+    def bank_message(
+        self,
+        *,
+        profile: str,
+        body: bytes,
+        scheme: BankScheme = "body_rsa_sha256",
+        target: Target | None = None,
+    ) -> Signature | SignedHeaders:
+        """Sign the exact HTTP body of a message that moves no money; with its target, if the scheme does."""
         fields: dict[str, JsonValue] = {
             "purpose": "bank_message",
             "profile": profile,
+            "scheme": scheme,
+            "target": _target_fields(target),
             "body": to_base64(body),
         }
-        return self._ask(fields, _SIGNATURE)
+        return self._ask_by(scheme, fields)
+
+    def webhook(self, *, endpoint_id: str, message_id: str, payload: bytes) -> SignedHeaders:
+        """Sign a webhook of ours for one attempt to deliver it, now."""
+        fields: dict[str, JsonValue] = {
+            "purpose": "webhook",
+            "endpoint_id": endpoint_id,
+            "message_id": message_id,
+            "payload": to_base64(payload),
+        }
+        return self._ask(fields, _SIGNED_HEADERS)
+
+    def webhook_secret(self, endpoint_id: str) -> WebhookSecret:
+        """The secret of an endpoint, to be shown to its owner once and kept nowhere."""
+        return self._ask({"purpose": "webhook_secret", "endpoint_id": endpoint_id}, _WEBHOOK_SECRET)
 
     def access_token(
         self,
@@ -255,6 +394,11 @@ class EnclaveClient:
         """Return if the enclave answers."""
         self._ask({"purpose": "ping"}, _PONG)
 
+    def _ask_by(self, scheme: BankScheme, fields: Mapping[str, JsonValue]) -> Signature | SignedHeaders:
+        if scheme == "body_rsa_sha256":
+            return self._ask(fields, _SIGNATURE)
+        return self._ask(fields, _SIGNED_HEADERS)
+
     def _ask(self, fields: Mapping[str, JsonValue], kind: TypeAdapter[AnswerT]) -> AnswerT:
         try:
             request = canonical.encode(fields)
@@ -331,6 +475,16 @@ class EnclaveClient:
 
 def _attestation_request(nonce: bytes) -> dict[str, JsonValue]:
     return {"purpose": "attestation", "nonce": to_base64(nonce)}
+
+
+def _target_fields(target: Target | None) -> Mapping[str, JsonValue] | None:
+    if target is None:
+        return None
+    return {
+        "method": target.method,
+        "authority": target.authority,
+        "path_with_query": target.path_with_query,
+    }
 
 
 def _card_row(card: SealedCard) -> dict[str, JsonValue]:

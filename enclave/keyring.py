@@ -142,6 +142,20 @@ class Keyring:
         instants = [instant for record in records for instant in (record.not_before, record.sign_until)]
         return min((instant for instant in instants if instant is not None and instant > now), default=None)
 
+    def current_and_previous(self, purpose: Purpose, now: datetime) -> Sequence[KeyAddress]:
+        """The key that signs for this purpose now, and the one that did before it, if that may and counts still.
+
+        For signatures that stand side by side while their readers go over from one key to the next. A key that the
+        custodians have retired from signing does not sign here either.
+
+        Raises:
+            NoKey: none does.
+        """
+        records = self._ready.get(purpose, ())
+        usable = [record.address for record in records if record.signs(now) and record.is_believed(now)]
+        current = self.current(purpose, now)
+        return [current, *[address for address in usable if address.version < current.version][:1]]
+
     def all_current(self, now: datetime) -> Mapping[str, KeyIdentity]:
         """The key that each purpose uses now, by purpose, as far as there is one."""
         found = {}

@@ -50,6 +50,8 @@ class Purpose(StrEnum):
     CARD_INTAKE = "card_intake"
     CARD_VAULT = "card_vault"
     CARD_FINGERPRINT = "card_fingerprint"
+    PAYOUT_P256 = "payout_p256"
+    BANK_P256 = "bank_p256"
 
     @property
     def number(self) -> int:
@@ -69,6 +71,8 @@ _NUMBERS = {
     Purpose.CARD_INTAKE: 9,
     Purpose.CARD_VAULT: 10,
     Purpose.CARD_FINGERPRINT: 11,
+    Purpose.PAYOUT_P256: 12,
+    Purpose.BANK_P256: 13,
 }
 
 
@@ -178,7 +182,7 @@ def algorithm_of(purpose: Purpose) -> Algorithm:
     match purpose:
         case Purpose.PAYOUT | Purpose.BANK:
             return Algorithm.RSA_SHA256
-        case Purpose.ACCESS_TOKEN | Purpose.IDENTITY:
+        case Purpose.ACCESS_TOKEN | Purpose.IDENTITY | Purpose.PAYOUT_P256 | Purpose.BANK_P256:
             return Algorithm.ES256
         case Purpose.WEBHOOK | Purpose.CHECKPOINT | Purpose.REPORT:
             return Algorithm.ED25519

@@ -22,7 +22,9 @@ POLICY_MODULES = (
     "card_number.py",
     "card_recipients.py",
     "card_vault.py",
+    "detached_jws.py",
     "facts.py",
+    "http_signatures.py",
     "jwe.py",
     "keyring.py",
     "keys.py",
@@ -36,11 +38,15 @@ POLICY_MODULES = (
     "refusals.py",
     "resolutions.py",
     "roster.py",
+    "schemes.py",
     "seal_count.py",
     "signer.py",
     "spending.py",
     "store.py",
+    "targets.py",
     "tokens.py",
+    "webhook_desk.py",
+    "webhook_signatures.py",
 )
 
 # A file's name, relative to where it belongs, and the SHA-256 of its bytes in hex.

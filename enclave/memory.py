@@ -6,6 +6,7 @@ the memory once its records are on the disk, and is dropped if they are not. Hol
 
 from collections import ChainMap
 from collections.abc import Iterable, MutableMapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Self
 
@@ -17,12 +18,25 @@ from enclave.spending import Purse, Spending, Window
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
 
 
+# What was signed before there was a choice.
+_FIRST_SCHEME = "body_rsa_sha256"
+
+
+@dataclass(frozen=True, slots=True)
+class SignedPayout:
+    """How a payout was signed: the SHA-256 of its body and of its target, in hex, and by which scheme."""
+
+    digest: str
+    scheme: str
+    target: str | None
+
+
 class Memory:
     """Which body was signed for each payout, what was signed away lately, and the last checkpoint of each origin."""
 
     def __init__(
         self,
-        payouts: MutableMapping[str, str] | None = None,
+        payouts: MutableMapping[str, SignedPayout] | None = None,
         checkpoints: MutableMapping[str, Checkpoint] | None = None,
         spending: Spending | None = None,
         latest: datetime = _BEGINNING,
@@ -59,8 +73,8 @@ class Memory:
         """How often an enclave was started on this log."""
         return self._starts
 
-    def signed_digest(self, payout_id: str) -> str | None:
-        """The digest, in hex, of the body that was signed for a payout, if one was."""
+    def signed_payout(self, payout_id: str) -> SignedPayout | None:
+        """How a payout was signed, if it was."""
         return self._payouts.get(payout_id)
 
     def spent(self, purse: Purse, window: Window, *, now: datetime) -> int:
@@ -109,7 +123,12 @@ class Memory:
         if payout_id not in self._payouts:
             purse = Purse(str(facts["programme_id"]), str(facts["currency"]))
             self._spending.note(purse, int(facts["amount_minor"] or 0), at=at)
-        self._payouts[payout_id] = str(facts["digest"])
+        target = facts.get("target")
+        self._payouts[payout_id] = SignedPayout(
+            digest=str(facts["digest"]),
+            scheme=str(facts.get("scheme", _FIRST_SCHEME)),
+            target=None if target is None else str(target),
+        )
 
     def _remember_checkpoint(self, facts: LogFacts) -> None:
         origin, root = str(facts["origin"]), bytes.fromhex(str(facts["root"]))

@@ -7,7 +7,6 @@ very edge. Checks stand in the order of the codes in `refusals`; the first that 
 
 import hashlib
 import hmac
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -24,9 +23,12 @@ from enclave.protocol import (
     CheckpointRequest,
     ExportRequest,
     PayoutRequest,
+    WebhookRequest,
 )
 from enclave.refusals import Refusal, RefusalCode, refusal
+from enclave.targets import allows_query, allows_target
 from enclave.tokens import LIFETIME_S_MAX
+from enclave.webhook_desk import is_payload
 
 CLOCK_SKEW_S_MAX = 120
 APPROVALS_NEEDED = 2
@@ -51,7 +53,6 @@ _ORDER_FIELDS = (
     "programme_id",
     "initiator",
 )
-_PATH = re.compile(r"\A/[!-~]*\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +84,15 @@ class Conditions:
 
 @dataclass(frozen=True, slots=True)
 class Before:
-    """What was signed before: the body of this payout, if one was, and what its programme signed away lately.
+    """What was signed before: this payout, if it was, and what its programme signed away lately.
 
-    `digest` is the SHA-256 of the body, in hex. Units: minor units of the payment's currency.
+    `digest` and `target` are the SHA-256 of its body and of its target, in hex; no target: none was signed.
+    Units: minor units of the payment's currency.
     """
 
     digest: str | None = None
+    scheme: str | None = None
+    target: str | None = None
     last_hour_minor: int = 0
     last_day_minor: int = 0
 
@@ -117,8 +121,10 @@ def refuse_payout(
 ) -> Refusal | None:
     """Why this body may not be signed as this payout, or None if it may.
 
-    The same body may be signed again, any other may not; signed again, it moves no more money, so the limits of the
-    hour and the day do not count it a second time. The conditions hold for every signature.
+    The same body may be signed again, by the same scheme and for the same target; signed again, it moves no more
+    money, so the limits of the hour and the day do not count it a second time. Any other body may not, nor the same
+    by another scheme or for another target: a door that takes one of them cannot know that the other was taken
+    elsewhere, so it would be a second instruction for one payout. The conditions hold for every signature.
     """
     if record is None or record.payout_id != request.payout_id:
         return refusal(RefusalCode.PAYOUT_UNKNOWN)
@@ -140,17 +146,20 @@ def refuse_payout(
 def refuse_bank_query(request: BankQueryRequest, *, now: datetime) -> Refusal | None:
     """Why this request without a body may not be signed, or None if it may.
 
-    What is signed begins with the method, so it can never be read as the JSON of a payment.
+    What is signed begins with the method, so it can never be read as the JSON of a payment; and a profile asks one
+    thing only, so that no query does what nobody has looked at. Where the caller names the time, it has to be now.
     """
-    if not _PATH.match(request.path_with_query):
+    if not allows_query(request):
         return refusal(RefusalCode.QUERY_PATH_REFUSED)
-    if not _is_near(int(request.request_time), now):
+    if request.request_time is not None and not _is_near(int(request.request_time), now):
         return refusal(RefusalCode.QUERY_TIME_REFUSED)
     return None
 
 
 def refuse_bank_message(request: BankMessageRequest) -> Refusal | None:
     """Why this body may not be signed as a message that moves no money, or None if it may."""
+    if request.scheme == "http_message" and not allows_target(request.profile, request.target):
+        return refusal(RefusalCode.TARGET_REFUSED)
     if not has_shape(request.profile, request.body):
         return refusal(RefusalCode.MESSAGE_SHAPE_REFUSED)
     return None
@@ -184,6 +193,16 @@ def refuse_export(request: ExportRequest) -> Refusal | None:
         return refusal(RefusalCode.MANIFEST_UNREADABLE)
     if manifest.get("format") != EXPORT_FORMAT or "files" not in manifest:
         return refusal(RefusalCode.MANIFEST_FORMAT_REFUSED)
+    return None
+
+
+def refuse_webhook(request: WebhookRequest) -> Refusal | None:
+    """Why this may not be signed as a webhook of ours, or None if it may.
+
+    The same message may be signed as often as it is delivered, each time with the time of the attempt.
+    """
+    if not is_payload(request.payload):
+        return refusal(RefusalCode.WEBHOOK_PAYLOAD_REFUSED)
     return None
 
 
@@ -251,6 +270,11 @@ def _profile_is_the_rail(case: _PayoutCase) -> bool:
     return RAIL_OF_PROFILE[case.request.profile] == case.record.rail
 
 
+def _target_is_the_profiles(case: _PayoutCase) -> bool:
+    request = case.request
+    return request.scheme != "http_message" or allows_target(request.profile, request.target)
+
+
 def _body_is_readable(case: _PayoutCase) -> bool:
     return case.body is not None
 
@@ -313,6 +337,15 @@ def _no_other_body_was_signed(case: _PayoutCase) -> bool:
     return case.before.digest in {None, hashlib.sha256(case.request.body).hexdigest()}
 
 
+def _no_other_scheme_was_used(case: _PayoutCase) -> bool:
+    return case.before.scheme in {None, case.request.scheme}
+
+
+def _no_other_target_was_signed(case: _PayoutCase) -> bool:
+    target = case.request.target
+    return case.before.digest is None or case.before.target == (None if target is None else target.digest())
+
+
 def _beneficiary_is_verified(case: _PayoutCase) -> bool:
     verified_at, changed_at = case.record.beneficiary_verified_at, case.record.beneficiary_changed_at
     if case.conditions.cooling is None:
@@ -370,6 +403,7 @@ _PAYOUT_RULES: tuple[tuple[RefusalCode, Callable[[_PayoutCase], bool]], ...] = (
     (RefusalCode.NOT_CLEARED, _is_cleared),
     (RefusalCode.CLEARANCE_FOR_OTHER_ORDER, _clearance_is_for_this_order),
     (RefusalCode.RAIL_MISMATCH, _profile_is_the_rail),
+    (RefusalCode.TARGET_REFUSED, _target_is_the_profiles),
     (RefusalCode.BODY_UNREADABLE, _body_is_readable),
     (RefusalCode.BODY_AMOUNT_DIFFERS, _amount_agrees),
     (RefusalCode.BODY_CURRENCY_DIFFERS, _currency_agrees),
@@ -382,6 +416,8 @@ _PAYOUT_RULES: tuple[tuple[RefusalCode, Callable[[_PayoutCase], bool]], ...] = (
     (RefusalCode.OVER_HOUR_LIMIT, _hour_is_within_limit),
     (RefusalCode.OVER_DAY_LIMIT, _day_is_within_limit),
     (RefusalCode.SIGNED_OTHER_BODY, _no_other_body_was_signed),
+    (RefusalCode.SIGNED_OTHER_SCHEME, _no_other_scheme_was_used),
+    (RefusalCode.SIGNED_OTHER_TARGET, _no_other_target_was_signed),
     (RefusalCode.BENEFICIARY_UNVERIFIED, _beneficiary_is_verified),
     (RefusalCode.BENEFICIARY_COOLING, _beneficiary_has_cooled),
     (RefusalCode.SCREENING_STALE, _screening_is_fresh),

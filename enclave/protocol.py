@@ -7,7 +7,9 @@ it is refused before anyone looks at what it says. Knows no keys, no policy and 
 
 import base64
 import binascii
-from typing import Annotated, Literal, TypeAlias
+import hashlib
+from dataclasses import field
+from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import (
     BaseModel,
@@ -18,6 +20,7 @@ from pydantic import (
     StringConstraints,
     TypeAdapter,
     ValidationError,
+    model_validator,
 )
 from pydantic.dataclasses import dataclass
 
@@ -90,7 +93,30 @@ BankMessageProfile: TypeAlias = Literal[
     "clearbank.virtual_account",
     "clearbank.account",
 ]
+BankQueryProfile: TypeAlias = Literal["clearbank.transactions", "clearbank.statement_page"]
 BankQueryMethod: TypeAlias = Literal["GET", "DELETE"]
+
+# How a bank wants to see that a request is ours. The first signs the body and nothing else, or the parts of a query.
+HeaderScheme: TypeAlias = Literal["http_message", "detached_jws"]
+BankScheme: TypeAlias = Literal["body_rsa_sha256", "http_message", "detached_jws"]
+# Without a body there is nothing that a detached JWS could be detached from.
+BankQueryScheme: TypeAlias = Literal["body_rsa_sha256", "http_message"]
+
+# Lower case, as it is signed.
+Authority: TypeAlias = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"\A(?:[0-9a-z][0-9a-z.-]*|\[[0-9a-f:.]+\])(?::[1-9][0-9]{0,4})?\z", max_length=253
+    ),
+]
+PathWithQuery: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=2048)]
+# From its end on, the signed text of a query can be taken apart in one way only, because both have one length.
+RequestId: TypeAlias = Annotated[str, StringConstraints(pattern=r"\Areq_[0-9a-f]{32}\z")]
+RequestTime: TypeAlias = Annotated[str, StringConstraints(pattern=r"\A[1-9][0-9]{9}\z")]
+
+EndpointId: TypeAlias = Annotated[str, StringConstraints(pattern=r"\A[a-z]{2,6}_[0-9a-f]{32}\z")]
+# As in Standard Webhooks, without the full stop that would end it.
+WebhookId: TypeAlias = Annotated[str, StringConstraints(pattern=r"\A[0-9A-Za-z_-]{1,128}\z")]
 
 _EXACT = ConfigDict(strict=True, extra="forbid", frozen=True)
 
@@ -101,32 +127,107 @@ class Message(BaseModel):
     model_config = _EXACT
 
 
-class PayoutRequest(Message):
+class Target(Message):
+    """Where an HTTP request goes, as far as it is signed."""
+
+    method: Annotated[str, StringConstraints(pattern=r"\A[A-Z]{3,7}\z")]
+    authority: Authority
+    path_with_query: PathWithQuery
+
+    def text(self) -> str:
+        """The target in one line, to be remembered by its digest."""
+        return f"{self.method} {self.authority}{self.path_with_query}"
+
+    def digest(self) -> str:
+        """The SHA-256 of the line, in hex."""
+        return hashlib.sha256(self.text().encode()).hexdigest()
+
+
+class BodyRequest(Message):
+    """Sign a body for the bank, by the bank's scheme.
+
+    A target is named where the scheme signs it, and nowhere else.
+    """
+
+    scheme: BankScheme
+    target: Target | None
+    body: BodyBytes
+
+    @model_validator(mode="after")
+    def _names_a_target_only_to_have_it_signed(self) -> Self:
+        if self.target is not None and self.scheme != "http_message":
+            raise ValueError("this scheme signs no target")
+        return self
+
+
+class PayoutRequest(BodyRequest):
     """Sign the exact body of a payout's HTTP request to the bank."""
 
     purpose: Literal["payout"]
     payout_id: PayoutId
     attempt_id: AttemptId
     profile: BankProfile
-    body: BodyBytes
 
 
 class BankQueryRequest(Message):
-    """Sign a request to the bank that has no body."""
+    """Sign a request to the bank that has no body.
+
+    Its authority is named for the scheme that signs it, its id and its time for the other.
+    """
 
     purpose: Literal["bank_query"]
+    profile: BankQueryProfile
+    scheme: BankQueryScheme
     method: BankQueryMethod
-    path_with_query: Annotated[str, StringConstraints(min_length=1, max_length=2048)]
-    request_id: Annotated[str, StringConstraints(pattern=r"\A[!-~]+\z", min_length=1, max_length=83)]
-    request_time: Annotated[str, StringConstraints(pattern=r"\A[1-9][0-9]{0,11}\z")]
+    authority: Authority | None
+    path_with_query: PathWithQuery
+    request_id: RequestId | None
+    request_time: RequestTime | None
+
+    @model_validator(mode="after")
+    def _names_what_its_scheme_signs(self) -> Self:
+        named = (self.authority is not None, self.request_id is not None, self.request_time is not None)
+        if named != ((True, False, False) if self.scheme == "http_message" else (False, True, True)):
+            raise ValueError("this scheme signs other members")
+        return self
+
+    @property
+    def target(self) -> Target | None:
+        """The target, if it is signed as such."""
+        if self.authority is None:
+            return None
+        return Target(method=self.method, authority=self.authority, path_with_query=self.path_with_query)
+
+    def text(self) -> bytes:
+        """What the bank wants signed: method, path, id and time, nothing between them.
+
+        To be read from its end: ten digits of time, thirty-six characters of id, and then the path, which begins at
+        the first slash. No two queries have the same text.
+        """
+        return f"{self.method}{self.path_with_query}{self.request_id}{self.request_time}".encode()
 
 
-class BankMessageRequest(Message):
+class BankMessageRequest(BodyRequest):
     """Sign a body for the bank that moves no money."""
 
     purpose: Literal["bank_message"]
     profile: BankMessageProfile
-    body: BodyBytes
+
+
+class WebhookRequest(Message):
+    """Sign a webhook of ours, for one attempt to deliver it."""
+
+    purpose: Literal["webhook"]
+    endpoint_id: EndpointId
+    message_id: WebhookId
+    payload: BodyBytes
+
+
+class WebhookSecretRequest(Message):
+    """Ask for an endpoint's secret, to show it to the endpoint's owner."""
+
+    purpose: Literal["webhook_secret"]
+    endpoint_id: EndpointId
 
 
 class Claims(Message):
@@ -249,6 +350,8 @@ SigningRequest: TypeAlias = (
     | CheckpointRequest
     | ExportRequest
     | AttestationRequest
+    | WebhookRequest
+    | WebhookSecretRequest
 )
 Request: TypeAlias = (
     SigningRequest | CardRequest | PublicKeysRequest | KeyVersionsRequest | LoadKeysRequest | PingRequest
@@ -302,6 +405,26 @@ class Signature:
     def signature_base64(self) -> str:
         """The signature as standard base64 text, as bank headers want it."""
         return to_base64(self.signature)
+
+
+@dataclass(frozen=True, slots=True, config=ConfigDict(strict=True, extra="forbid"))
+class SignedHeaders:
+    """A signature as the header fields that carry it, to be sent as they are beside the body.
+
+    `digest` is the SHA-256, in hex, of the body, be it empty.
+    """
+
+    headers: dict[str, str]
+    key_id: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, config=ConfigDict(strict=True, extra="forbid"))
+class WebhookSecret:
+    """The secret that an endpoint's owner checks webhooks with: `whsec_` and base64."""
+
+    secret: str = field(repr=False)
+    key_id: str
 
 
 @dataclass(frozen=True, slots=True, config=ConfigDict(strict=True, extra="forbid"))
@@ -399,6 +522,8 @@ class ForwardedCard:
 CardAnswer: TypeAlias = SealedCard | ForwardedCard
 Answer: TypeAlias = (
     Signature
+    | SignedHeaders
+    | WebhookSecret
     | IssuedToken
     | SignedCheckpoint
     | Attestation

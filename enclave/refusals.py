@@ -31,6 +31,7 @@ class RefusalCode(StrEnum):
 
     # Payouts: what the body says.
     RAIL_MISMATCH = "rail_mismatch"
+    TARGET_REFUSED = "target_refused"
     BODY_UNREADABLE = "body_unreadable"
     BODY_AMOUNT_DIFFERS = "body_amount_differs"
     BODY_CURRENCY_DIFFERS = "body_currency_differs"
@@ -45,6 +46,8 @@ class RefusalCode(StrEnum):
     OVER_HOUR_LIMIT = "over_hour_limit"
     OVER_DAY_LIMIT = "over_day_limit"
     SIGNED_OTHER_BODY = "signed_other_body"
+    SIGNED_OTHER_SCHEME = "signed_other_scheme"
+    SIGNED_OTHER_TARGET = "signed_other_target"
 
     # Payouts: what time and people can still mend. Last: whoever hears one of these knows that all else is well.
     BENEFICIARY_UNVERIFIED = "beneficiary_unverified"
@@ -57,6 +60,9 @@ class RefusalCode(StrEnum):
     QUERY_PATH_REFUSED = "query_path_refused"
     QUERY_TIME_REFUSED = "query_time_refused"
     MESSAGE_SHAPE_REFUSED = "message_shape_refused"
+
+    # Webhooks of ours.
+    WEBHOOK_PAYLOAD_REFUSED = "webhook_payload_refused"
 
     # Access tokens.
     TOKEN_LIFETIME_REFUSED = "token_lifetime_refused"  # noqa: S105  # a code, not a token
@@ -110,6 +116,7 @@ _DETAILS: dict[RefusalCode, str] = {
     RefusalCode.NOT_CLEARED: "no clearance has been redeemed for the payout",
     RefusalCode.CLEARANCE_FOR_OTHER_ORDER: "the clearance is bound to another order",
     RefusalCode.RAIL_MISMATCH: "the profile is not the payout's rail",
+    RefusalCode.TARGET_REFUSED: "a body of this profile goes to another target",
     RefusalCode.BODY_UNREADABLE: "the body cannot be read as a payment of this profile",
     RefusalCode.BODY_AMOUNT_DIFFERS: "the body's amount is not the payout's",
     RefusalCode.BODY_CURRENCY_DIFFERS: "the body's currency is not the payout's, or the rail's",
@@ -122,14 +129,17 @@ _DETAILS: dict[RefusalCode, str] = {
     RefusalCode.OVER_HOUR_LIMIT: "with it the programme would pay out more in an hour than it may",
     RefusalCode.OVER_DAY_LIMIT: "with it the programme would pay out more in a day than it may",
     RefusalCode.SIGNED_OTHER_BODY: "another body was signed for this payout before",
+    RefusalCode.SIGNED_OTHER_SCHEME: "this payout was signed by another scheme before",
+    RefusalCode.SIGNED_OTHER_TARGET: "this payout was signed for another target before",
     RefusalCode.BENEFICIARY_UNVERIFIED: "nobody has verified the account that the money goes to, as it stands",
     RefusalCode.BENEFICIARY_COOLING: "the account that the money goes to was changed too short a time ago",
     RefusalCode.SCREENING_STALE: "the order was screened too long ago",
     RefusalCode.APPROVALS_MISSING: "too few people have approved this order with keys of theirs",
     RefusalCode.APPROVER_IS_INITIATOR: "without the approval of the one who ordered it there are too few",
-    RefusalCode.QUERY_PATH_REFUSED: "the path must begin with / and be printable ASCII",
+    RefusalCode.QUERY_PATH_REFUSED: "the profile does not ask this path by this method",
     RefusalCode.QUERY_TIME_REFUSED: "the request time is not close to the enclave's clock",
     RefusalCode.MESSAGE_SHAPE_REFUSED: "the body does not have the exact shape of its profile",
+    RefusalCode.WEBHOOK_PAYLOAD_REFUSED: "the payload is not a JSON object",
     RefusalCode.TOKEN_LIFETIME_REFUSED: "a token lives from one second to one hour",
     RefusalCode.TOKEN_CLOCK_REFUSED: "the time of issue is not close to the enclave's clock",
     RefusalCode.CHECKPOINT_REWINDS: "a larger checkpoint of this log was signed before",

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TypeAlias, assert_never
 
-from enclave import canonical, notes, policy, tokens
+from enclave import canonical, notes, policy, schemes, tokens
 from enclave.approvals import Approver
 from enclave.attestation import Statement, attested_keys
 from enclave.card_desk import CardDesk, card_subject
@@ -61,14 +61,21 @@ from enclave.protocol import (
     Request,
     Signature,
     SignedCheckpoint,
+    SignedHeaders,
     SigningRequest,
+    Target,
+    WebhookRequest,
+    WebhookSecret,
+    WebhookSecretRequest,
     read_request,
     write_answer,
 )
 from enclave.refusals import Refusal, RefusalCode, refusal
+from enclave.schemes import BankRequest
 from enclave.seal_count import SealCount
 from enclave.spending import Purse, Window
 from enclave.tokens import AccessClaims
+from enclave.webhook_desk import WEBHOOK_PURPOSES, endpoint_secret, sign_webhook
 
 Clock: TypeAlias = Callable[[], datetime]
 NAME_CHARS_MAX = 64
@@ -102,10 +109,16 @@ class _Round:
 
 @dataclass(frozen=True, slots=True)
 class _Grant:
-    """A request that may be carried out, once that is in the log, with this key."""
+    """A request that may be carried out, once that is in the log, with these keys, as of the time of the decision."""
 
     request: SigningRequest
-    key: KeyAddress
+    keys: tuple[KeyAddress, ...]
+    at: datetime
+
+    @property
+    def key(self) -> KeyAddress:
+        """The key that names the signature."""
+        return self.keys[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,10 +298,16 @@ class Signer:
             why = refusal(RefusalCode.INTERNAL)
         if why is not None:
             return _refused(letter, purpose=request.purpose, subject=subject, why=why)
-        key = self._keyring.current(_key_purpose(request), shared.now)
-        facts = {**_sender(letter), **subject, "key_id": str(key)}
+        grant = _Grant(request, self._keys_for(request, shared.now), at=shared.now)
+        facts = {**_sender(letter), **subject, **_keys_named(grant.keys)}
         entry = LogEntry(kind=EntryKind.GRANTED, purpose=request.purpose, facts=facts)
-        return _Case(outcome=_Grant(request, key), entry=entry)
+        return _Case(outcome=grant, entry=entry)
+
+    def _keys_for(self, request: SigningRequest, now: datetime) -> tuple[KeyAddress, ...]:
+        if isinstance(request, WebhookRequest):
+            found = [self._keyring.current_and_previous(purpose, now) for purpose in WEBHOOK_PURPOSES]
+            return tuple(key for keys in found for key in keys)
+        return tuple(self._keyring.current(purpose, now) for purpose in _key_purposes(request))
 
     def _answer_about_keys(
         self, request: PublicKeysRequest | KeyVersionsRequest | LoadKeysRequest, shared: _Round
@@ -354,7 +373,7 @@ class Signer:
         if isinstance(request, CardSealRequest | CardResealRequest | CardForwardRequest):
             return None
         try:
-            self._keyring.current(_key_purpose(request), shared.now)
+            self._keys_for(request, shared.now)
         except NoKey:
             return refusal(RefusalCode.KEY_UNAVAILABLE)
         return None
@@ -377,6 +396,10 @@ class Signer:
                 return policy.refuse_export(request)
             case AttestationRequest():
                 return refusal(RefusalCode.NOT_MEASURED) if self._measurement is None else None
+            case WebhookRequest():
+                return policy.refuse_webhook(request)
+            case WebhookSecretRequest():
+                return None
             case _:
                 assert_never(request)
 
@@ -425,19 +448,39 @@ class Signer:
             with suppress(LogUnavailable):
                 self._log.append(failed, at=self._clock())
 
-    def _sign(self, grant: _Grant) -> Answer:
+    def _sign(self, grant: _Grant) -> Answer:  # noqa: PLR0911  # one answer a purpose
         request = grant.request
         match request:
-            case PayoutRequest() | BankQueryRequest() | BankMessageRequest() | ExportRequest():
-                return self._sign_bytes(grant.key, _signed_bytes(request))
+            case PayoutRequest() | BankQueryRequest() | BankMessageRequest():
+                return self._sign_for_bank(grant, request)
+            case ExportRequest():
+                return self._sign_bytes(grant.key, EXPORT_PREFIX + request.manifest)
             case AccessTokenRequest():
                 return self._issue_token(grant.key, request)
             case CheckpointRequest():
                 return self._sign_checkpoint(grant.key, request)
             case AttestationRequest():
                 return self._attest(grant.key, request)
+            case WebhookRequest():
+                headers = sign_webhook(self._keyring.backend, request, keys=grant.keys, at=grant.at)
+                return SignedHeaders(headers, key_id=str(grant.key), digest=_digest(request.payload))
+            case WebhookSecretRequest():
+                secret = endpoint_secret(self._keyring.backend, grant.key, request.endpoint_id)
+                return WebhookSecret(secret, key_id=str(grant.key))
             case _:
                 assert_never(request)
+
+    def _sign_for_bank(self, grant: _Grant, request: BankRequest) -> Signature | SignedHeaders:
+        if request.scheme == "body_rsa_sha256":
+            return self._sign_bytes(grant.key, schemes.signed_bytes(request))
+        headers = schemes.sign_headers(
+            request,
+            request.scheme,
+            key_id=str(grant.key),
+            at=grant.at,
+            sign=lambda message: self._keyring.backend.sign(grant.key, message),
+        )
+        return SignedHeaders(headers, key_id=str(grant.key), digest=_digest(schemes.body_of(request)))
 
     def _sign_bytes(self, key: KeyAddress, message: bytes) -> Signature:
         return Signature(
@@ -499,8 +542,11 @@ def _signed_before(record: PayoutRecord | None, shared: _Round) -> Before:
     if record is None:
         return Before()
     purse = Purse(record.programme_id, record.currency)
+    signed = shared.memory.signed_payout(record.payout_id)
     return Before(
-        digest=shared.memory.signed_digest(record.payout_id),
+        digest=None if signed is None else signed.digest,
+        scheme=None if signed is None else signed.scheme,
+        target=None if signed is None else signed.target,
         last_hour_minor=shared.memory.spent(purse, Window.HOUR, now=shared.now),
         last_day_minor=shared.memory.spent(purse, Window.DAY, now=shared.now),
     )
@@ -526,33 +572,27 @@ def _sender(letter: Letter) -> LogFacts:
     }
 
 
-def _key_purpose(request: SigningRequest) -> Purpose:
+def _keys_named(keys: Sequence[KeyAddress]) -> LogFacts:
+    first, *others = map(str, keys)
+    return {"key_id": first, **({"further_key_ids": " ".join(others)} if others else {})}
+
+
+def _key_purposes(request: SigningRequest) -> tuple[Purpose, ...]:  # noqa: PLR0911  # one answer a purpose
     match request:
-        case PayoutRequest():
-            return Purpose.PAYOUT
-        case BankQueryRequest() | BankMessageRequest():
-            return Purpose.BANK
+        case PayoutRequest() | BankQueryRequest() | BankMessageRequest():
+            return (schemes.key_purpose(request),)
         case AccessTokenRequest():
-            return Purpose.ACCESS_TOKEN
+            return (Purpose.ACCESS_TOKEN,)
         case CheckpointRequest():
-            return Purpose.CHECKPOINT
+            return (Purpose.CHECKPOINT,)
         case ExportRequest():
-            return Purpose.REPORT
+            return (Purpose.REPORT,)
         case AttestationRequest():
-            return Purpose.IDENTITY
-        case _:
-            assert_never(request)
-
-
-def _signed_bytes(request: PayoutRequest | BankQueryRequest | BankMessageRequest | ExportRequest) -> bytes:
-    match request:
-        case PayoutRequest() | BankMessageRequest():
-            return request.body
-        case BankQueryRequest():
-            parts = (request.method, request.path_with_query, request.request_id, request.request_time)
-            return "".join(parts).encode()
-        case ExportRequest():
-            return EXPORT_PREFIX + request.manifest
+            return (Purpose.IDENTITY,)
+        case WebhookRequest():
+            return WEBHOOK_PURPOSES
+        case WebhookSecretRequest():
+            return (Purpose.WEBHOOK_SECRET,)
         case _:
             assert_never(request)
 
@@ -563,19 +603,36 @@ def _subject(request: SigningRequest, shared: _Round) -> LogFacts:  # noqa: PLR0
         case PayoutRequest():
             return _payout_subject(request, (shared.records or {}).get(request.payout_id))
         case BankQueryRequest():
-            return {"method": request.method, "digest": _digest(_signed_bytes(request))}
+            return _query_subject(request)
         case BankMessageRequest():
-            return {"profile": request.profile, "digest": _digest(request.body)}
+            said = {"profile": request.profile, "scheme": request.scheme, "digest": _digest(request.body)}
+            return {**said, **_target_subject(request.target)}
         case AccessTokenRequest():
             return _token_subject(request.claims)
         case CheckpointRequest():
             return {"origin": request.origin, "size": request.size, "root": request.root.hex()}
         case ExportRequest():
-            return {"digest": _digest(_signed_bytes(request))}
+            return {"digest": _digest(EXPORT_PREFIX + request.manifest)}
         case AttestationRequest():
             return {"nonce": request.nonce.hex()}
+        case WebhookRequest():
+            said = {"endpoint_id": request.endpoint_id, "message_id": request.message_id}
+            return {**said, "digest": _digest(request.payload)}
+        case WebhookSecretRequest():
+            return {"endpoint_id": request.endpoint_id}
         case _:
             assert_never(request)
+
+
+def _query_subject(request: BankQueryRequest) -> LogFacts:
+    said = {"profile": request.profile, "scheme": request.scheme, "method": request.method}
+    if request.target is not None:
+        return {**said, **_target_subject(request.target)}
+    return {**said, "digest": _digest(request.text())}
+
+
+def _target_subject(target: Target | None) -> LogFacts:
+    return {} if target is None else {"target": target.digest()}
 
 
 def _payout_subject(request: PayoutRequest, record: PayoutRecord | None) -> LogFacts:
@@ -583,7 +640,9 @@ def _payout_subject(request: PayoutRequest, record: PayoutRecord | None) -> LogF
         "payout_id": request.payout_id,
         "attempt_id": request.attempt_id,
         "profile": request.profile,
+        "scheme": request.scheme,
         "digest": _digest(request.body),
+        **_target_subject(request.target),
     }
     if record is not None:
         # The limits of the hour and the day are counted from these.

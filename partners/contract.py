@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from enum import StrEnum
-from typing import Protocol
+from typing import Literal, Protocol, TypeAlias, get_args
 
 from ledger.core.statement import Statement, StatementLine
 
@@ -39,6 +39,7 @@ __all__ = [
     "Reason",
     "Rejected",
     "Request",
+    "SignatureScheme",
     "Signing",
     "Statement",
     "StatementLine",
@@ -84,9 +85,16 @@ class RailFacts:
     remittance_max: int
 
 
+# How a bank wants requests signed: the body by RSA, an HTTP message signature (RFC 9421), or a detached JWS.
+SignatureScheme: TypeAlias = Literal["body_rsa_sha256", "http_message", "detached_jws"]
+
+
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What the host must know about a bank before it may use it."""
+    """What the host must know about a bank before it may use it.
+
+    Raises: ValueError for a signature scheme that the enclave does not have.
+    """
 
     adapter: str
     version: str
@@ -97,6 +105,11 @@ class Manifest:
     stable_references: frozenset[str]  # which of the bank's ids never change over a payment's life
     webhook_deadline: timedelta
     statement_span_max: timedelta
+    signature_scheme: SignatureScheme
+
+    def __post_init__(self) -> None:
+        if self.signature_scheme not in get_args(SignatureScheme):
+            raise ValueError(f"{self.adapter} wants requests signed in a way that nobody knows")
 
     def rail(self, rail: Rail) -> RailFacts:
         """The facts of one rail. Raises: KeyError when this bank does not offer it."""

@@ -236,6 +236,8 @@ def _payout_requests(waiting: Iterable[Waiting]) -> Iterator[bytes]:
                 "payout_id": payout.payout_id,
                 "attempt_id": payout.attempt_id,
                 "profile": payout.profile,
+                "scheme": "body_rsa_sha256",
+                "target": None,
                 "body": base64.b64encode(payout.body).decode(),
             }
         )

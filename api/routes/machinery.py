@@ -70,8 +70,9 @@ async def receive_webhook(request: Request, connection: str) -> Response:
         raise Problem(400, "webhook_signature_wrong", "The bank has not signed these bytes.") from None
     except Unreadable as error:
         raise Problem(400, "webhook_unreadable", str(error)) from error
-    signed = {"DigitalSignature": owed.signature}
-    return Response(owed.body, status_code=owed.status, media_type="application/json", headers=signed)
+    return Response(
+        owed.body, status_code=owed.status, media_type="application/json", headers=dict(owed.signed)
+    )
 
 
 @router.get("/v1/test-clock")

@@ -66,4 +66,5 @@ MANIFEST: Final = Manifest(
     stable_references=frozenset({"payment_id"}),
     webhook_deadline=timedelta(seconds=5),
     statement_span_max=STATEMENT_SPAN_MAX,
+    signature_scheme="body_rsa_sha256",
 )

@@ -41,7 +41,7 @@ def statement_page_request(message_id: str, page: int) -> Request:
     if page < 1:
         raise InvalidValue("Pages are counted from 1.", field="page")
     path = f"/v1/statements/{message_id}?pageNumber={page}"
-    return Request("GET", path, None, signing=Signing.QUERY, profile="clearbank.query")
+    return Request("GET", path, None, signing=Signing.QUERY, profile="clearbank.statement_page")
 
 
 def is_message_id(text: str) -> bool:

@@ -65,7 +65,7 @@ def status_request(
         safe=":",
     )
     path = f"/mccy/v1/Accounts/{account_id}/transactions?{query}"
-    return Request("GET", path, None, signing=Signing.QUERY, profile="clearbank.query")
+    return Request("GET", path, None, signing=Signing.QUERY, profile="clearbank.transactions")
 
 
 def interpret_status(instruction: Instruction, answer: Answer) -> tuple[PaymentStatus, ...]:

@@ -6,13 +6,17 @@ request and no outcome must take it that the bank has the order: it becomes unkn
 statement resolves it. No network call happens inside a database transaction.
 """
 
+import json
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import assert_never
+from urllib.parse import urlsplit
 
 from enclave.client import EnclaveClient, EnclaveRefused
+from enclave.protocol import Signature, SignedHeaders, Target
 from ledger.core.errors import InvalidValue
 from ledger.core.ids import NoticeId, PayoutId
 from ledger.core.payout import REFUSED_BY_ENCLAVE, PayoutState, PayoutTrigger
@@ -36,6 +40,7 @@ from partners.contract import (
     Rail,
     Rejected,
     Request,
+    SignatureScheme,
     Signing,
     Unknown,
     Unreadable,
@@ -58,11 +63,11 @@ _TRIGGERS = {
 
 @dataclass(frozen=True, slots=True)
 class SignedAcknowledgement:
-    """The answer to a webhook, ready to be written."""
+    """The answer to a webhook, ready to be written; `signed` are the fields that carry its signature."""
 
     status: int
     body: bytes
-    signature: str
+    signed: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +130,12 @@ class BankHost:
             request = self.adapter.prepare(instruction)
             body = request.body or b""
             signed = self.enclave.payout(
-                payout_id=payout.id, attempt_id=attempt.id, profile=request.profile, body=body
+                payout_id=payout.id,
+                attempt_id=attempt.id,
+                profile=request.profile,
+                body=body,
+                scheme=self._scheme,
+                target=self._target(request),
             )
         except InvalidValue as error:
             self._conclude(attempt, PayoutTrigger.REJECT, f"cannot be said to this bank: {error.detail}")
@@ -135,12 +145,10 @@ class BankHost:
             self._conclude(attempt, PayoutTrigger.NOT_SENT, f"{REFUSED_BY_ENCLAVE}{refused.code}")
             return
         with self.transactions() as tx:
-            ours = flow.keep_signed(tx, attempt, body=body, signature=signed.signature_base64)
+            ours = flow.keep_signed(tx, attempt, body=body, signature=_kept(signed))
         if not ours:
             return
-        answer = self._send(
-            request, attempt.request_id, signed.signature_base64, token=self.connection.payout_token
-        )
+        answer = self._send(request, attempt.request_id, _fields(signed), token=self.connection.payout_token)
         if isinstance(answer, Answer):
             self._hear(attempt, answer, self.adapter.interpret(instruction, answer))
         else:
@@ -256,8 +264,8 @@ class BankHost:
             )
             if new:
                 promise(tx, "process_notice", notice_id=notice_id)
-        signed = self.enclave.bank_message(profile=owed.profile, body=owed.body)
-        return SignedAcknowledgement(owed.status, owed.body, signed.signature_base64)
+        signed = self.enclave.bank_message(profile=owed.profile, body=owed.body, scheme=self._scheme)
+        return SignedAcknowledgement(owed.status, owed.body, _fields(signed))
 
     def read(self, body: bytes) -> Notice:
         """What a kept notice says. Raises: Unreadable."""
@@ -294,22 +302,63 @@ class BankHost:
         request_id = f"req_{secrets.token_hex(16)}"
         if request.signing is Signing.MESSAGE:
             assert request.body is not None, "a message has a body"
-            signature = self.enclave.bank_message(profile=request.profile, body=request.body).signature_base64
-            return self._send(request, request_id, signature)
+            signed = self.enclave.bank_message(
+                profile=request.profile,
+                body=request.body,
+                scheme=self._scheme,
+                target=self._target(request),
+            )
+            return self._send(request, request_id, _fields(signed))
         now_s = int(self.wall_clock().timestamp())
-        signed = self.enclave.bank_query(
-            method=request.method,
-            path_with_query=request.path,
-            request_id=request_id,
-            request_time=str(now_s),
-        )
-        return self._send(request, request_id, signed.signature_base64, at_s=now_s)
+        return self._send(request, request_id, self._sign_query(request, request_id, now_s), at_s=now_s)
+
+    def _sign_query(self, request: Request, request_id: str, now_s: int) -> Mapping[str, str]:
+        match self._scheme:
+            case "body_rsa_sha256":
+                return _fields(
+                    self.enclave.bank_query(
+                        profile=request.profile,
+                        method=request.method,
+                        path_with_query=request.path,
+                        request_id=request_id,
+                        request_time=str(now_s),
+                    )
+                )
+            case "http_message":
+                return _fields(
+                    self.enclave.bank_query(
+                        profile=request.profile,
+                        method=request.method,
+                        path_with_query=request.path,
+                        scheme="http_message",
+                        authority=self._authority,
+                    )
+                )
+            case "detached_jws":
+                # There is no body to sign: such a bank knows who reads by the credential alone.
+                return {}
+            case scheme:
+                assert_never(scheme)
+
+    @property
+    def _scheme(self) -> SignatureScheme:
+        return self.adapter.manifest().signature_scheme
+
+    @property
+    def _authority(self) -> str:
+        return urlsplit(self.connection.base_url).netloc.lower()
+
+    def _target(self, request: Request) -> Target | None:
+        """Where the request goes, if that is signed."""
+        if self._scheme != "http_message":
+            return None
+        return Target(method=request.method, authority=self._authority, path_with_query=request.path)
 
     def _send(
         self,
         request: Request,
         request_id: str,
-        signature: str,
+        signed: Mapping[str, str],
         *,
         token: str | None = None,
         at_s: int | None = None,
@@ -320,8 +369,22 @@ class BankHost:
             request=request,
             request_id=request_id,
             request_time=at_s if at_s is not None else int(self.wall_clock().timestamp()),
-            signature=signature,
+            signed=signed,
         )
+
+
+def _fields(signed: Signature | SignedHeaders) -> Mapping[str, str]:
+    """The fields that carry a signature to the bank."""
+    if isinstance(signed, SignedHeaders):
+        return signed.headers
+    return {"DigitalSignature": signed.signature_base64}
+
+
+def _kept(signed: Signature | SignedHeaders) -> str:
+    """What is kept of a signature with its attempt."""
+    if isinstance(signed, SignedHeaders):
+        return json.dumps(signed.headers, sort_keys=True)
+    return signed.signature_base64
 
 
 def _instruction(payout: Payout) -> Instruction:

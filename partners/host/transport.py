@@ -103,16 +103,16 @@ class BankTransport:
         request: Request,
         request_id: str,
         request_time: int,
-        signature: str,
+        signed: Mapping[str, str],
     ) -> Answer | NotSent | Unknown:
-        """One request, written at most once.
+        """One request, written at most once. `signed` are the fields that carry its signature.
 
         Units: `request_time` is UNIX time in whole seconds, the one that was signed.
         Raises: ValueError for a base URL that may not be used at all: no host, a path, or another machine
         without TLS.
         """
         base = _base(base_url)
-        headers = _headers(request, token=token, request_id=request_id, signature=signature, at=request_time)
+        headers = _headers(request, token=token, request_id=request_id, signed=signed, at=request_time)
         fault = _unwritable(request, headers)
         if fault is not None:
             return NotSent(fault)
@@ -208,11 +208,11 @@ def _is_this_machine(host: str) -> bool:
 
 
 def _headers(
-    request: Request, *, token: str, request_id: str, signature: str, at: int
+    request: Request, *, token: str, request_id: str, signed: Mapping[str, str], at: int
 ) -> list[tuple[str, str]]:
     headers = [
         ("Authorization", f"Bearer {token}"),
-        ("DigitalSignature", signature),
+        *signed.items(),
         ("X-Request-Id", request_id),
         ("Accept", "*/*"),
         ("Accept-Encoding", "identity"),

@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 
 from enclave.softhsm import find_module, write_configuration
+from tests.conftest import Database
+from tests.enclave.payouts import good_record
 from tests.enclave.process import SoftHsmToken
+from tests.enclave.stock import make_table, store_row
 
 
 def empty_token(directory: Path) -> SoftHsmToken:
@@ -34,3 +37,11 @@ def ceremony(
 def token(ceremony: tuple[SoftHsmToken, subprocess.CompletedProcess[str]]) -> SoftHsmToken:
     """A token with its keys."""
     return ceremony[0]
+
+
+@pytest.fixture
+def stocked(database: Database) -> Database:
+    """A database with one payout that may be signed."""
+    make_table(database)
+    store_row(database, good_record())
+    return database

@@ -32,6 +32,10 @@ DRAWS_MAX = 20
 INT8_MAX = 2**63 - 1
 # None of them is one euro: to Python that would equal True.
 AMOUNTS_MINOR = (1, 99, 1_000, 123_456, 10_000_000, 99_999_999_999)
+PATHS: Mapping[str, str] = {
+    "clearbank.sct": "/payments/sepa-ct/v1/customer-payments",
+    "clearbank.sct_inst": "/v1/payments/sepa-instant",
+}
 NAMES = ("Blumen Becker GmbH", "Café Łódź", "Ο Κήπος 🌷", 'Sons & "Daughters" \\ Ltd')
 
 
@@ -67,6 +71,8 @@ class Instruction:
             "payout_id": self.payout_id,
             "attempt_id": self.attempt_id,
             "profile": self.profile,
+            "scheme": "body_rsa_sha256",
+            "target": None,
             "body": base64.b64encode(body).decode(),
         }
 
@@ -477,12 +483,44 @@ def _ask_for_another_purpose(dice: Random, true: Instruction, decoy: Instruction
     ours = true.message(true.body)
     profiles = ("webhook_ack", "statement_request", "virtual_account", "account")
     others: list[Members] = [
-        {"purpose": "bank_message", "profile": f"clearbank.{dice.choice(profiles)}", "body": ours["body"]},
+        as_a_message(ours, f"clearbank.{dice.choice(profiles)}"),
         {"purpose": "export", "manifest": ours["body"]},
         ours | {"purpose": dice.choice(("bank_message", "export", "checkpoint", "sign", "Payout", ""))},
         ours | {"profile": dice.choice(("clearbank.sct", "clearbank.sct_inst", "clearbank.account"))},
     ]
     return Attempt("purpose", datagram(dice.choice(others)), true.record)
+
+
+def as_a_message(ours: Members, profile: str) -> Members:
+    """A payout's request as one to sign a message."""
+    kept = {name: ours[name] for name in ("body", "scheme", "target")}
+    return {"purpose": "bank_message", "profile": profile, **kept}
+
+
+def _ask_by_another_scheme(dice: Random, true: Instruction, decoy: Instruction) -> Attempt:
+    """By a scheme that is none, or with a target that does not go with the scheme or with the profile."""
+    other = "clearbank.sct" if true.profile == "clearbank.sct_inst" else "clearbank.sct_inst"
+    right = {"method": "POST", "authority": "bank.example", "path_with_query": PATHS[true.profile]}
+    wrong: tuple[Members, ...] = (
+        right | {"path_with_query": PATHS[other]},
+        right
+        | {
+            "path_with_query": dice.choice((PATHS[true.profile] + "/", PATHS[true.profile] + "?a=1", "/", ""))
+        },
+        right | {"path_with_query": PATHS[true.profile].upper()},
+        right | {"method": dice.choice(("PUT", "GET", "post", "POST ", ""))},
+        right
+        | {"authority": dice.choice(("", "bank.example/", "me@bank.example", "Bank.example", "b\nc", None))},
+        right | {"scheme": "https"},
+        {name: right[name] for name in dice.sample(list(right), k=2)},
+    )
+    schemes: tuple[Members, ...] = (
+        *({"scheme": "http_message", "target": target} for target in wrong),
+        {"scheme": "http_message"},
+        {"scheme": dice.choice(("body_rsa_sha256", "detached_jws")), "target": right},
+        {"scheme": dice.choice(("", "none", "RS256", "HTTP_MESSAGE", "detached_jws ", None))},
+    )
+    return Attempt("scheme", datagram(true.message(true.body) | dice.choice(schemes)), true.record)
 
 
 def _ask_for_the_other_rail(dice: Random, true: Instruction, decoy: Instruction) -> Attempt:
@@ -676,6 +714,7 @@ _MUTATIONS: Mapping[str, Callable[[Random, Instruction, Instruction], Attempt]] 
     "mixed": _mix_with_another,
     "purpose": _ask_for_another_purpose,
     "rail": _ask_for_the_other_rail,
+    "scheme": _ask_by_another_scheme,
     "size": _make_too_large,
     "body": _spoil_body,
     "more body": _spoil_body,

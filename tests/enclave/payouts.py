@@ -15,7 +15,7 @@ from enclave.approvals import Approver, approval_text
 from enclave.canonical import JsonValue
 from enclave.facts import PayoutRecord
 from enclave.policy import Conditions
-from enclave.protocol import BankProfile, PayoutRequest
+from enclave.protocol import BankProfile, BankScheme, PayoutRequest, Target
 
 PAYOUT_ID = "pay_" + "5a" * 16
 ATTEMPT_ID = "att_" + "c3" * 16
@@ -145,9 +145,21 @@ def good_record(**changes: object) -> PayoutRecord:
     return record_of(order_text(), **changes)
 
 
-def request_of(body: bytes, *, profile: BankProfile = "clearbank.sct") -> PayoutRequest:
+def request_of(
+    body: bytes,
+    *,
+    profile: BankProfile = "clearbank.sct",
+    scheme: BankScheme = "body_rsa_sha256",
+    target: Target | None = None,
+) -> PayoutRequest:
     return PayoutRequest(
-        purpose="payout", payout_id=PAYOUT_ID, attempt_id=ATTEMPT_ID, profile=profile, body=body
+        purpose="payout",
+        payout_id=PAYOUT_ID,
+        attempt_id=ATTEMPT_ID,
+        profile=profile,
+        scheme=scheme,
+        target=target,
+        body=body,
     )
 
 

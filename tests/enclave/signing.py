@@ -1,5 +1,8 @@
 """Asking a running enclave for something small, and looking whether it was signed."""
 
+import subprocess
+from pathlib import Path
+
 from enclave.keys import Purpose, verifies
 from tests.enclave.process import RunningEnclave, SoftHsmToken
 
@@ -16,3 +19,11 @@ def ask_bank(enclave: RunningEnclave) -> bytes:
 def signed(token: SoftHsmToken, signature: bytes) -> bool:
     """Whether that is one by the token's key for the bank."""
     return verifies(Purpose.BANK, token.pem("bank"), message=NONCE, signature=signature)
+
+
+def openssl_verifies(tmp_path: Path, *, pem: str, signature: bytes, message: bytes) -> str:
+    """What OpenSSL says of an RSA or ECDSA signature over SHA-256."""
+    for name, content in (("key.pem", pem.encode()), ("signature", signature), ("message", message)):
+        (tmp_path / name).write_bytes(content)
+    command = ["openssl", "dgst", "-sha256", "-verify", "key.pem", "-signature", "signature", "message"]
+    return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False).stdout

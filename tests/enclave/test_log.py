@@ -19,7 +19,7 @@ from enclave.log import (
     SigningLog,
     audit,
 )
-from enclave.memory import Memory
+from enclave.memory import Memory, SignedPayout
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 
@@ -200,8 +200,8 @@ def test_memory_is_what_the_log_granted_and_no_more(path: Path) -> None:
         memory = Memory.rebuilt(log.records())
 
     last = memory.last_checkpoint("o")
-    assert memory.signed_digest(f"pay_{1:032x}") == f"{1:064x}"
-    assert memory.signed_digest(f"pay_{2:032x}") is None
+    assert memory.signed_payout(f"pay_{1:032x}") == SignedPayout(f"{1:064x}", "body_rsa_sha256", None)
+    assert memory.signed_payout(f"pay_{2:032x}") is None
     assert last is not None
     assert (last.size, last.root.hex()) == (5, root)
 
@@ -212,10 +212,10 @@ def test_a_branch_of_memory_leaves_no_trace_until_it_joins() -> None:
 
     branch.remember(entry(1), at=NOW)
 
-    assert branch.signed_digest(f"pay_{1:032x}") is not None
-    assert memory.signed_digest(f"pay_{1:032x}") is None
+    assert branch.signed_payout(f"pay_{1:032x}") is not None
+    assert memory.signed_payout(f"pay_{1:032x}") is None
     memory.join([entry(1)], at=NOW)
-    assert memory.signed_digest(f"pay_{1:032x}") is not None
+    assert memory.signed_payout(f"pay_{1:032x}") is not None
 
 
 def test_a_record_that_nobody_could_read_again_is_not_written(path: Path) -> None:

@@ -7,6 +7,7 @@ instruction must still be signed. The seed is new at every run and is printed wi
 
 import base64
 import binascii
+import hmac
 import json
 import re
 import secrets
@@ -41,6 +42,7 @@ from enclave.tokens import verify_access_token
 from tests.enclave.broken import BrokenFacts, NothingResolved, SilentDatabase, SilentRegistrar, lost_token
 from tests.enclave.card_examples import ANSWERED, CARD_EXAMPLES, FORWARD, RESEAL, SEAL, CardSituation
 from tests.enclave.mutations import (
+    PATHS,
     Attempt,
     Instruction,
     Members,
@@ -71,7 +73,7 @@ from tests.enclave.payouts import (
     order_text,
     record_of,
 )
-from tests.enclave.rings import public_pem, software_keyring
+from tests.enclave.rings import first, public_pem, software_keyring
 
 PAYOUTS = 10_000
 OTHERS = 600  # of each of five purposes
@@ -84,6 +86,7 @@ CODES_OF_PAYOUTS = {
     *(RefusalCode.PAYOUT_UNKNOWN, RefusalCode.STATE_NOT_SUBMITTED, RefusalCode.ATTEMPT_NOT_OPEN),
     *(RefusalCode.ALREADY_SENT, RefusalCode.ORDER_DIGEST_MISMATCH, RefusalCode.ORDER_FIELDS_DIFFER),
     *(RefusalCode.NOT_CLEARED, RefusalCode.CLEARANCE_FOR_OTHER_ORDER, RefusalCode.RAIL_MISMATCH),
+    RefusalCode.TARGET_REFUSED,
     *(RefusalCode.BODY_UNREADABLE, RefusalCode.BODY_AMOUNT_DIFFERS, RefusalCode.BODY_CURRENCY_DIFFERS),
     *(RefusalCode.BODY_CREDITOR_DIFFERS, RefusalCode.BODY_DEBTOR_DIFFERS, RefusalCode.BODY_REFERENCE_DIFFERS),
     *(RefusalCode.BENEFICIARY_UNVERIFIED, RefusalCode.BENEFICIARY_COOLING, RefusalCode.SCREENING_STALE),
@@ -367,27 +370,70 @@ def is_near(seconds: Tree) -> bool:
 
 
 SKEWS_S = (-3600, -121, -120, -1, 0, 1, 120, 121, 3600)
+AUTHORITY = "bank.example:8443"
+TRANSACTIONS = (
+    "/mccy/v1/Accounts/1f0c-22/transactions?Currency=EUR&PageNumber=1&PageSize=1000"
+    "&StartDateTime=2026-11-21T00:00:00Z&EndDateTime=2026-11-23T00:00:00Z"
+)
 QUERIES: list[Members] = [
     {
         "purpose": "bank_query",
-        "method": method,
-        "path_with_query": "/mccy/v1/Accounts?pageNumber=1&pageSize=50",
-        "request_id": "r-20261122-1",
+        "profile": profile,
+        "scheme": "body_rsa_sha256",
+        "method": "GET",
+        "authority": None,
+        "path_with_query": path,
+        "request_id": "req_" + "7e" * 16,
         "request_time": str(NOW_S + skew),
     }
-    for method, skew in (("GET", 0), ("DELETE", -120), ("GET", 120))
+    for profile, path, skew in (
+        ("clearbank.transactions", TRANSACTIONS, 0),
+        ("clearbank.statement_page", "/v1/statements/CAMT053_20261121_a-1?pageNumber=1", -120),
+        ("clearbank.statement_page", "/v1/statements/x?pageNumber=12", 120),
+    )
 ]
+QUERIES += [
+    QUERIES[0] | {"scheme": "http_message", "authority": AUTHORITY, "request_id": None, "request_time": None},
+]
+QUERY_PATHS: Mapping[str, str] = {
+    "clearbank.transactions": r"/mccy/v1/Accounts/[0-9A-Za-z-]{1,36}/transactions\?"
+    r"Currency=[A-Z]{3}&PageNumber=[1-9]\d{0,8}&PageSize=[1-9]\d{0,8}"
+    r"&StartDateTime=\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ&EndDateTime=\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ",
+    "clearbank.statement_page": r"/v1/statements/[0-9A-Za-z_-]{1,35}\?pageNumber=[1-9]\d{0,8}",
+}
+
+
+def is_authority(value: Tree) -> bool:
+    return fits(r"[0-9a-z][0-9a-z.-]*(:[1-9]\d{0,4})?|\[[0-9a-f:.]+\](:[1-9]\d{0,4})?", value, most=253)
 
 
 def is_query(members: Members) -> bool:
     return (
         set(members) == set(QUERIES[0])
         and members["purpose"] == "bank_query"
-        and fits(r"GET|DELETE", members["method"], most=6)
-        and fits(r"/[!-~]*", members["path_with_query"], most=2048)
-        and fits(r"[!-~]+", members["request_id"], most=83)
-        and fits(r"[1-9][0-9]*", members["request_time"], most=12)
+        and members["method"] == "GET"
+        and isinstance(members["profile"], str)
+        and fits(QUERY_PATHS.get(members["profile"], "(?!)"), members["path_with_query"], most=2048)
+        and (is_query_by_body(members) or is_query_by_headers(members))
+    )
+
+
+def is_query_by_body(members: Members) -> bool:
+    return (
+        members["scheme"] == "body_rsa_sha256"
+        and members["authority"] is None
+        and fits(r"req_[0-9a-f]{32}", members["request_id"], most=36)
+        and fits(r"[1-9][0-9]{9}", members["request_time"], most=10)
         and is_near(int(str(members["request_time"])))
+    )
+
+
+def is_query_by_headers(members: Members) -> bool:
+    return (
+        members["scheme"] == "http_message"
+        and is_authority(members["authority"])
+        and members["request_id"] is None
+        and members["request_time"] is None
     )
 
 
@@ -398,8 +444,40 @@ def test_spoilt_bank_queries_get_no_signature(tmp_path: Path, dice: Random) -> N
         for members, answer in told_of_each(ours, dice, QUERIES, edges=edges):
             assert answer.is_signed == (members is not None and is_query(members)), (members, answer)
             if members is not None and answer.is_signed:
-                parts = ("method", "path_with_query", "request_id", "request_time")
-                assert_signed(answer, "".join(str(members[name]) for name in parts).encode(), Purpose.BANK)
+                assert_query_signed(answer, members)
+
+
+def assert_query_signed(answer: Told, members: Members) -> None:
+    if members["scheme"] == "http_message":
+        assert_http_signed(answer, b"", members, members["path_with_query"])
+        return
+    parts = ("method", "path_with_query", "request_id", "request_time")
+    assert_signed(answer, "".join(str(members[name]) for name in parts).encode(), Purpose.BANK)
+
+
+def assert_http_signed(answer: Told, body: bytes, target: Members, path: Tree) -> None:
+    """By a reading of its own: the signed text is put together here, from what was asked."""
+    headers = answer.members["headers"]
+    assert isinstance(headers, dict)
+    assert set(headers) == {"content-digest", "signature", "signature-input"}
+    terms = str(headers["signature-input"]).removeprefix("sig1=")
+    route, mark, query = str(path).partition("?")
+    digest = f"sha-256=:{base64.b64encode(sha256(body).digest()).decode()}:"
+    authority = str(target["authority"]).removesuffix(":443")
+    lines = [f'"@method": {target["method"]}', f'"@authority": {authority}', f'"@path": {route}']
+    lines += [f'"@query": {mark + query or "?"}', f'"content-digest": {digest}']
+    lines += ['"content-type": application/json'] if body else []
+    assert headers["content-digest"] == digest
+    assert_p256_signed(Purpose.BANK_P256, "\n".join([*lines, f'"@signature-params": {terms}']), headers)
+    names = re.findall(r'"([^"]+)"', terms.partition(")")[0])
+    assert names == [line.split('"')[1] for line in lines]
+    assert f";created={NOW_S};" in terms
+    assert ';keyid="bank_p256/v1";' in terms
+
+
+def assert_p256_signed(purpose: Purpose, text: str, headers: Mapping[str, str]) -> None:
+    signature = base64.b64decode(headers["signature"].removeprefix("sig1=:").removesuffix(":"))
+    assert verifies(purpose, public_pem(KEYRING, purpose), message=text.encode(), signature=signature)
 
 
 def in_base64(members: Mapping[str, Tree]) -> str:
@@ -431,8 +509,33 @@ BODIES: tuple[tuple[str, Members], ...] = (
     ),
 )
 MESSAGES: list[Members] = [
-    {"purpose": "bank_message", "profile": f"clearbank.{profile}", "body": in_base64(body)}
+    {
+        "purpose": "bank_message",
+        "profile": f"clearbank.{profile}",
+        "scheme": "body_rsa_sha256",
+        "target": None,
+        "body": in_base64(body),
+    }
     for profile, body in BODIES
+]
+MESSAGE_PATHS: Mapping[str, str | None] = {
+    "clearbank.webhook_ack": None,
+    "clearbank.statement_request": "/v1/statementrequests",
+    "clearbank.virtual_account": "/mccy/v1/VirtualAccounts",
+    "clearbank.account": "/mccy/v2/Accounts",
+}
+MESSAGES += [message | {"scheme": "detached_jws"} for message in MESSAGES]
+MESSAGES += [
+    message
+    | {
+        "scheme": "http_message",
+        "target": {
+            "method": "POST",
+            "authority": AUTHORITY,
+            "path_with_query": MESSAGE_PATHS[str(message["profile"])],
+        },
+    }
+    for message in MESSAGES[1:4]
 ]
 
 
@@ -508,7 +611,9 @@ SHAPES: Mapping[str, Callable[[Members], bool]] = {
 
 
 def is_bank_message(members: Members) -> bool:
-    if set(members) != {"purpose", "profile", "body"} or members["purpose"] != "bank_message":
+    if set(members) != set(MESSAGES[0]) or members["purpose"] != "bank_message":
+        return False
+    if not goes_where_it_may(members):
         return False
     try:
         body = read_json(read_base64(members["body"]))
@@ -518,12 +623,92 @@ def is_bank_message(members: Members) -> bool:
     return shape is not None and isinstance(body, dict) and shape(body)
 
 
+def goes_where_it_may(members: Members) -> bool:
+    scheme, target, profile = members["scheme"], members["target"], members["profile"]
+    if scheme != "http_message":
+        return scheme in ("body_rsa_sha256", "detached_jws") and target is None
+    path = MESSAGE_PATHS.get(profile) if isinstance(profile, str) else None
+    if path is None or target is None:
+        return path is None and target is None
+    return (
+        isinstance(target, dict)
+        and set(target) == {"method", "authority", "path_with_query"}
+        and (target["method"], target["path_with_query"]) == ("POST", path)
+        and is_authority(target["authority"])
+    )
+
+
+def assert_message_signed(answer: Told, members: Members) -> None:
+    body, target, headers = read_base64(members["body"]), members["target"], answer.members.get("headers")
+    if members["scheme"] == "body_rsa_sha256":
+        assert_signed(answer, body, Purpose.BANK)
+    elif isinstance(target, dict):
+        assert_http_signed(answer, body, target, target["path_with_query"])
+    elif members["scheme"] == "detached_jws":
+        assert isinstance(headers, dict)
+        assert_jws_signed(str(headers["x-jws-signature"]), body)
+
+
+def assert_jws_signed(signature: str, body: bytes) -> None:
+    header, nothing, raw = signature.split(".")
+    said = read_json(base64.urlsafe_b64decode(header + "=="))
+    assert nothing == ""
+    assert said == {"alg": "ES256", "b64": False, "crit": ["b64"], "iat": NOW_S, "kid": "bank_p256/v1"}
+    pem = public_pem(KEYRING, Purpose.BANK_P256)
+    signed = header.encode() + b"." + body
+    bare = base64.urlsafe_b64decode(raw + "==")
+    assert verifies(Purpose.BANK_P256, pem, message=signed, signature=bare)
+
+
 def test_spoilt_bank_messages_get_no_signature(tmp_path: Path, dice: Random) -> None:
     with desk(tmp_path / "signing.log") as ours:
         for members, answer in told_of_each(ours, dice, MESSAGES, inner="body"):
             assert answer.is_signed == (members is not None and is_bank_message(members)), (members, answer)
             if members is not None and answer.is_signed:
-                assert_signed(answer, read_base64(members["body"]), Purpose.BANK)
+                assert_message_signed(answer, members)
+
+
+WEBHOOK: Members = {
+    "purpose": "webhook",
+    "endpoint_id": "wep_" + "0f" * 16,
+    "message_id": "msg_1",
+    "payload": in_base64({"type": "payout.settled", "amount_minor": 5}),
+}
+
+
+def is_webhook(members: Members) -> bool:
+    if set(members) != set(WEBHOOK) or members["purpose"] != "webhook":
+        return False
+    try:
+        payload = read_base64(members["payload"])
+        is_object = isinstance(read_json(payload), dict)
+    except NotOneReading:
+        return False
+    named = fits(r"[a-z]{2,6}_[0-9a-f]{32}", members["endpoint_id"], most=39)
+    return is_object and named and fits(r"[0-9A-Za-z_-]{1,128}", members["message_id"], most=128)
+
+
+def test_spoilt_webhooks_get_no_signature(tmp_path: Path, dice: Random) -> None:
+    with desk(tmp_path / "signing.log") as ours:
+        for members, answer in told_of_each(ours, dice, [WEBHOOK], inner="payload"):
+            assert answer.is_signed == (members is not None and is_webhook(members)), (members, answer)
+            if members is not None and answer.is_signed:
+                assert_webhook_signed(answer, members)
+
+
+def assert_webhook_signed(answer: Told, members: Members) -> None:
+    headers = answer.members["headers"]
+    assert isinstance(headers, dict)
+    content = f"{members['message_id']}.{NOW_S}.".encode() + read_base64(members["payload"])
+    secret = KEYRING.backend.mac(
+        first(Purpose.WEBHOOK_SECRET), f"tallystick-webhook-endpoint-v1\n{members['endpoint_id']}".encode()
+    )
+    v1, v1a = headers["webhook-signature"].split(" ")
+    assert v1 == f"v1,{base64.b64encode(hmac.digest(secret, content, 'sha256')).decode()}"
+    signature = base64.b64decode(v1a.removeprefix("v1a,"))
+    assert verifies(
+        Purpose.WEBHOOK, public_pem(KEYRING, Purpose.WEBHOOK), message=content, signature=signature
+    )
 
 
 CLAIMS: Members = {
@@ -802,16 +987,24 @@ def asked(caller: socket.socket, data: bytes) -> Told:
     return told(caller.recv(MESSAGE_BYTES_MAX))
 
 
-def payout(body: bytes | None = None, **changes: str) -> bytes:
+def payout(body: bytes | None = None, **changes: Tree) -> bytes:
     raw = body_of(CREDIT_TRANSFER) if body is None else body
     message: Members = {
         "purpose": "payout",
         "payout_id": PAYOUT_ID,
         "attempt_id": ATTEMPT_ID,
         "profile": "clearbank.sct",
+        "scheme": "body_rsa_sha256",
+        "target": None,
         "body": base64.b64encode(raw).decode(),
     }
     return datagram(message | changes)
+
+
+def payout_to(authority: str = AUTHORITY, path: str = PATHS["clearbank.sct"]) -> bytes:
+    """The payout, by HTTP message signature."""
+    target: Members = {"method": "POST", "authority": authority, "path_with_query": path}
+    return payout(scheme="http_message", target=target)
 
 
 def resolved_in_the_log(*, number: int) -> LogEntry:
@@ -870,6 +1063,12 @@ EXAMPLES: Mapping[RefusalCode, Sequence[Situation | CardSituation]] = {
     ],
     RefusalCode.CLEARANCE_FOR_OTHER_ORDER: [Situation(payout(), good_record(cleared_digest=OTHER_DIGEST))],
     RefusalCode.RAIL_MISMATCH: [Situation(payout(profile="clearbank.sct_inst"))],
+    RefusalCode.TARGET_REFUSED: [
+        Situation(payout(scheme="http_message")),
+        Situation(payout_to(path=PATHS["clearbank.sct_inst"])),
+        Situation(of(MESSAGES[0], scheme="http_message", target=MESSAGES[-1]["target"])),
+        Situation(of(MESSAGES[-1], target=None)),
+    ],
     RefusalCode.BODY_UNREADABLE: [
         Situation(payout(b"{")),
         Situation(payout(body_of(CREDIT_TRANSFER, amount=None))),
@@ -896,6 +1095,14 @@ EXAMPLES: Mapping[RefusalCode, Sequence[Situation | CardSituation]] = {
     RefusalCode.OVER_HOUR_LIMIT: [Situation(payout(), limits=Limits(per_hour_minor=AMOUNT_MINOR - 1))],
     RefusalCode.OVER_DAY_LIMIT: [Situation(payout(), limits=Limits(per_day_minor=AMOUNT_MINOR - 1))],
     RefusalCode.SIGNED_OTHER_BODY: [Situation(payout(body_of(CREDIT_TRANSFER) + b"\n"), before=(payout(),))],
+    RefusalCode.SIGNED_OTHER_SCHEME: [
+        Situation(payout_to(), before=(payout(),)),
+        Situation(payout(scheme="detached_jws"), before=(payout_to(),)),
+        Situation(payout(), before=(payout(scheme="detached_jws"),)),
+    ],
+    RefusalCode.SIGNED_OTHER_TARGET: [
+        Situation(payout_to("other.example"), before=(payout_to(), payout_to())),
+    ],
     RefusalCode.BENEFICIARY_UNVERIFIED: [
         conditional(beneficiary_verified_at=None),
         conditional(beneficiary_verified_at=NOW - COOLING - SECOND),
@@ -906,9 +1113,18 @@ EXAMPLES: Mapping[RefusalCode, Sequence[Situation | CardSituation]] = {
     RefusalCode.SCREENING_STALE: [conditional(screened_at=NOW - SCREENING_AGE_MAX - SECOND)],
     RefusalCode.APPROVALS_MISSING: [conditional(approvals=approved(READY, "anna").approvals)],
     RefusalCode.APPROVER_IS_INITIATOR: [conditional(approvals=approved(READY, "anna", INITIATOR).approvals)],
-    RefusalCode.QUERY_PATH_REFUSED: [Situation(of(QUERIES[0], path_with_query="https://elsewhere.example/"))],
+    RefusalCode.QUERY_PATH_REFUSED: [
+        Situation(of(QUERIES[0], path_with_query="https://elsewhere.example/")),
+        Situation(of(QUERIES[0], method="DELETE")),
+        Situation(of(QUERIES[0], profile=QUERIES[1]["profile"])),
+        Situation(of(QUERIES[-1], path_with_query=TRANSACTIONS + "&x=1")),
+    ],
     RefusalCode.QUERY_TIME_REFUSED: [Situation(of(QUERIES[0], request_time=str(NOW_S + 121)))],
     RefusalCode.MESSAGE_SHAPE_REFUSED: [Situation(of(MESSAGES[0], body=PAYMENT))],
+    RefusalCode.WEBHOOK_PAYLOAD_REFUSED: [
+        Situation(of(WEBHOOK, payload=base64.b64encode(payload).decode()))
+        for payload in (b"[]", b"{", b'{"a":1,"a":2}')
+    ],
     RefusalCode.TOKEN_LIFETIME_REFUSED: [
         Situation(of(TOKENS[0], claims=CLAIMS | {"expires_at": NOW_S + 3601}))
     ],
@@ -931,7 +1147,10 @@ EXAMPLES: Mapping[RefusalCode, Sequence[Situation | CardSituation]] = {
     RefusalCode.CLOCK_WENT_BACK: [
         Situation(payout(), before=(payout(),), later=-timedelta(seconds=CLOCK_SKEW_S_MAX, microseconds=1))
     ],
-    RefusalCode.KEY_UNAVAILABLE: [Situation(payout(), keyring=Keyring(KEYRING.backend, NothingResolved()))],
+    RefusalCode.KEY_UNAVAILABLE: [
+        Situation(data, keyring=Keyring(KEYRING.backend, NothingResolved()))
+        for data in (payout(), payout_to(), datagram(QUERIES[-1]), datagram(WEBHOOK))
+    ],
     RefusalCode.REGISTER_UNAVAILABLE: [
         Situation(payout(), keyring=Keyring(KEYRING.backend, SilentRegistrar()))
     ],

@@ -8,6 +8,7 @@ from decimal import Decimal
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from enclave import policy
 from enclave.facts import PayoutRecord
@@ -28,10 +29,12 @@ from enclave.protocol import (
     AccessTokenRequest,
     BankMessageRequest,
     BankQueryRequest,
+    BankScheme,
     CheckpointRequest,
     Claims,
     ExportRequest,
     PayoutRequest,
+    Target,
 )
 from enclave.refusals import Refusal, RefusalCode, refusal
 from tests.enclave.payouts import (
@@ -64,6 +67,8 @@ def judge(
     record: PayoutRecord | None = None,
     *,
     signed_digest: str | None = None,
+    signed_scheme: str | None = None,
+    signed_target: str | None = None,
     last_hour_minor: int = 0,
     last_day_minor: int = 0,
     limits: Limits = LIMITS,
@@ -74,7 +79,11 @@ def judge(
             request,
             good_record() if record is None else record,
             before=Before(
-                digest=signed_digest, last_hour_minor=last_hour_minor, last_day_minor=last_day_minor
+                digest=signed_digest,
+                scheme=signed_scheme,
+                target=signed_target,
+                last_hour_minor=last_hour_minor,
+                last_day_minor=last_day_minor,
             ),
             limits=limits,
             conditions=conditions,
@@ -329,6 +338,73 @@ def test_the_same_body_may_be_signed_again_and_another_may_not() -> None:
     assert judge(signed_digest=other) == "signed_other_body"
 
 
+PATHS: dict[str, str] = {
+    "clearbank.sct": "/payments/sepa-ct/v1/customer-payments",
+    "clearbank.statement_request": "/v1/statementrequests",
+    "clearbank.virtual_account": "/mccy/v1/VirtualAccounts",
+    "clearbank.account": "/mccy/v2/Accounts",
+}
+
+
+def target_of(path: str = PATHS["clearbank.sct"], **changes: str) -> Target:
+    said = {"method": "POST", "authority": "bank.example", "path_with_query": path}
+    return Target.model_validate(said | changes)
+
+
+BY_HEADERS = request_of(GOOD.body, scheme="http_message", target=target_of())
+OTHER_TARGETS = (
+    *[target_of(path) for path in PATHS.values() if path != PATHS["clearbank.sct"]],
+    *[target_of(f"{PATHS['clearbank.sct']}{tail}") for tail in ("/", "?", "?a=1", "#a", "%20")],
+    *[target_of("/v1/payments/sepa-instant"), target_of("/"), target_of("x")],
+    *[target_of(method=method) for method in ("PUT", "GET", "DELETE")],
+)
+
+
+def test_a_payout_goes_where_its_profile_goes_and_nowhere_else() -> None:
+    assert judge(BY_HEADERS) is None
+    for target in (*OTHER_TARGETS, None):
+        request = request_of(GOOD.body, scheme="http_message", target=target)
+        assert judge(request) == "target_refused", target
+
+
+@pytest.mark.parametrize("scheme", ["body_rsa_sha256", "detached_jws"])
+def test_a_target_that_nobody_signs_is_not_named(scheme: BankScheme) -> None:
+    assert judge(request_of(GOOD.body, scheme=scheme)) is None
+    with pytest.raises(ValidationError):
+        request_of(GOOD.body, scheme=scheme, target=target_of())
+
+
+def test_a_payout_is_signed_again_by_its_own_scheme_and_by_no_other() -> None:
+    digest, target = hashlib.sha256(GOOD.body).hexdigest(), target_of().digest()
+    jws = request_of(GOOD.body, scheme="detached_jws")
+
+    def again(request: PayoutRequest, scheme: str, signed_target: str | None) -> str | None:
+        return judge(request, signed_digest=digest, signed_scheme=scheme, signed_target=signed_target)
+
+    assert again(BY_HEADERS, "http_message", target) is None
+    assert again(GOOD, "body_rsa_sha256", None) is None
+    assert again(jws, "detached_jws", None) is None
+    assert again(GOOD, "http_message", target) == "signed_other_scheme"
+    assert again(BY_HEADERS, "body_rsa_sha256", None) == "signed_other_scheme"
+    assert again(jws, "body_rsa_sha256", None) == "signed_other_scheme"
+
+
+def test_a_payout_is_signed_again_for_its_own_host_and_for_no_other() -> None:
+    digest, other = hashlib.sha256(GOOD.body).hexdigest(), target_of(authority="other.example").digest()
+
+    told = judge(BY_HEADERS, signed_digest=digest, signed_scheme="http_message", signed_target=other)
+
+    assert told == "signed_other_target"
+
+
+@pytest.mark.parametrize(
+    "authority", ["", "Bank.example", "me@bank.example", "bank.example/", "bank.example:", "b\n", "-", "b:0"]
+)
+def test_an_authority_has_one_spelling(authority: str) -> None:
+    with pytest.raises(ValidationError):
+        target_of(authority=authority)
+
+
 def test_refusals_are_looked_for_in_the_order_of_their_codes() -> None:
     looked_for = [code for code, _ in policy._PAYOUT_RULES]
 
@@ -411,24 +487,99 @@ def test_no_exchanged_field_is_signed_unless_it_means_the_same(name: str, value:
         assert meaning_of(body) == meaning_of(body_of(CREDIT_TRANSFER))
 
 
+REQUEST_ID = "req_" + "7e" * 16
+TRANSACTIONS = (
+    "/mccy/v1/Accounts/1f0c-22/transactions?Currency=EUR&PageNumber=1&PageSize=1000"
+    "&StartDateTime=2026-11-21T00:00:00Z&EndDateTime=2026-11-23T00:00:00Z"
+)
+PAGE = "/v1/statements/CAMT053_20261121_a-1?pageNumber=1"
+QUERIES = (("clearbank.transactions", TRANSACTIONS), ("clearbank.statement_page", PAGE))
+
+
 def query(**changes: str) -> BankQueryRequest:
     return BankQueryRequest.model_validate(
         {
             "purpose": "bank_query",
+            "profile": "clearbank.transactions",
+            "scheme": "body_rsa_sha256",
             "method": "GET",
-            "path_with_query": "/mccy/v1/Accounts?pageNumber=1",
-            "request_id": "r-1",
+            "authority": None,
+            "path_with_query": TRANSACTIONS,
+            "request_id": REQUEST_ID,
             "request_time": str(NOW_S),
             **changes,
         }
     )
 
 
-@pytest.mark.parametrize("path", ["mccy/v1", "", "/a b", "/a\n", "/ä", "/\x7f"])
-def test_a_query_path_that_is_not_printable_from_its_slash_on_is_refused(path: str) -> None:
-    request = query().model_copy(update={"path_with_query": path})
+@pytest.mark.parametrize(("profile", "path"), QUERIES)
+def test_a_profile_asks_its_own_path_and_no_other(profile: str, path: str) -> None:
+    others = [
+        *[other for name, other in QUERIES if name != profile],
+        *[path + tail for tail in ("0x", "/", "&a=1", "#a", "\n", " ", "%00")],
+        *["", "mccy/v1", "/mccy/v1/Accounts", f"//evil.example{path}", path.replace("/v1", "/v2")],
+        *[path.replace("=1", value) for value in ("=", "=0", "=-1", "=1.5", "=1;DELETE", "=%31")],
+        *[path.replace("/v1", "/../v1"), path.replace("/v1", "/v1/x/.."), path.replace("?", "%3F")],
+    ]
+
+    assert refuse_bank_query(query(profile=profile, path_with_query=path), now=NOW) is None
+    for other in others:
+        request = query(profile=profile).model_copy(update={"path_with_query": other})
+        assert code_of(refuse_bank_query(request, now=NOW)) == "query_path_refused", other
+
+
+@pytest.mark.parametrize(("profile", "path"), QUERIES)
+def test_a_query_only_reads(profile: str, path: str) -> None:
+    request = query(profile=profile, path_with_query=path, method="DELETE")
 
     assert code_of(refuse_bank_query(request, now=NOW)) == "query_path_refused"
+
+
+@given(
+    page=st.integers(1, 999_999_999),
+    request_id=st.from_regex(r"\Areq_[0-9a-f]{32}\Z"),
+    request_time=st.integers(10**9, 10**10 - 1),
+)
+def test_the_text_of_a_query_comes_apart_in_one_way(page: int, request_id: str, request_time: int) -> None:
+    path = PAGE.replace("=1", f"={page}")
+    text = (
+        query(
+            profile="clearbank.statement_page",
+            path_with_query=path,
+            request_id=request_id,
+            request_time=str(request_time),
+        )
+        .text()
+        .decode()
+    )
+
+    method, slash, rest = text.partition("/")
+    assert (method, slash + rest[:-46], rest[-46:-10], rest[-10:]) == (
+        "GET",
+        path,
+        request_id,
+        str(request_time),
+    )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"request_id": "1req_" + "7e" * 16},
+        {"request_id": "req_" + "7e" * 15},
+        {"request_id": "r-1"},
+        {"request_time": "179533980"},
+        {"request_time": "17953398000"},
+        {"request_id": None},
+        {"request_time": None},
+        {"authority": "bank.example"},
+        {"scheme": "http_message"},
+        {"scheme": "detached_jws"},
+    ],
+)
+def test_a_query_has_exactly_what_its_scheme_signs(change: dict[str, str]) -> None:
+    with pytest.raises(ValidationError):
+        query(**change)
 
 
 @pytest.mark.parametrize("skew_s", [-120, 0, 120])
@@ -441,6 +592,13 @@ def test_a_query_further_from_our_clock_is_refused(skew_s: int) -> None:
     answer = refuse_bank_query(query(request_time=str(NOW_S + skew_s)), now=NOW)
 
     assert code_of(answer) == "query_time_refused"
+
+
+def message(
+    profile: str, body: bytes, scheme: str = "body_rsa_sha256", target: Target | None = None
+) -> BankMessageRequest:
+    said = {"purpose": "bank_message", "profile": profile, "scheme": scheme, "target": target, "body": body}
+    return BankMessageRequest.model_validate(said)
 
 
 GOOD_MESSAGES = [
@@ -463,9 +621,20 @@ GOOD_MESSAGES = [
 
 @pytest.mark.parametrize(("profile", "body"), GOOD_MESSAGES)
 def test_a_message_of_a_known_shape_may_be_signed(profile: str, body: bytes) -> None:
-    request = BankMessageRequest.model_validate({"purpose": "bank_message", "profile": profile, "body": body})
+    request = message(profile, body)
 
     assert refuse_bank_message(request) is None
+
+
+@pytest.mark.parametrize(("profile", "body"), GOOD_MESSAGES)
+def test_a_message_goes_where_its_profile_goes_and_nowhere_else(profile: str, body: bytes) -> None:
+    right = target_of(PATHS[profile]) if profile in PATHS else None
+    wrong = [target_of(path) for name, path in PATHS.items() if name != profile]
+
+    assert refuse_bank_message(message(profile, body, "http_message", right)) is None
+    for target in (*wrong, None if right else target_of("/")):
+        request = message(profile, body, "http_message", target)
+        assert code_of(refuse_bank_message(request)) == "target_refused", target
 
 
 @pytest.mark.parametrize(
@@ -486,7 +655,7 @@ def test_a_message_of_a_known_shape_may_be_signed(profile: str, body: bytes) -> 
     ],
 )
 def test_a_message_of_any_other_shape_is_refused(profile: str, body: bytes) -> None:
-    request = BankMessageRequest.model_validate({"purpose": "bank_message", "profile": profile, "body": body})
+    request = message(profile, body)
 
     assert code_of(refuse_bank_message(request)) == "message_shape_refused"
 

@@ -23,6 +23,7 @@ from enclave.tokens import verify_access_token
 from tests.conftest import Database
 from tests.enclave.payouts import ATTEMPT_ID, CREDIT_TRANSFER, PAYOUT_ID, body_of
 from tests.enclave.process import PIN, SO_PIN, RunningEnclave, SoftHsmToken
+from tests.enclave.signing import openssl_verifies
 
 NONCE = b'{"Nonce":3141592653}'
 MANIFEST = b'{"format":"tallystick-export","files":[]}'
@@ -40,13 +41,6 @@ def issue_token(enclave: RunningEnclave, now: datetime) -> str:
             expires_at=now + timedelta(minutes=5),
             token_id="tok_1",
         ).token
-
-
-def openssl_verifies(tmp_path: Path, *, pem: str, signature: bytes, message: bytes) -> str:
-    for name, content in (("key.pem", pem.encode()), ("signature", signature), ("message", message)):
-        (tmp_path / name).write_bytes(content)
-    command = ["openssl", "dgst", "-sha256", "-verify", "key.pem", "-signature", "signature", "message"]
-    return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False).stdout
 
 
 def test_it_says_when_it_is_ready_and_stops_when_told(token: SoftHsmToken, tmp_path: Path) -> None:

@@ -26,6 +26,8 @@ PAYOUT: dict[str, object] = {
     "payout_id": "pay_" + "5a" * 16,
     "attempt_id": "att_" + "c3" * 16,
     "profile": "clearbank.sct",
+    "scheme": "body_rsa_sha256",
+    "target": None,
     "body": "e30=",
 }
 CHECKPOINT: dict[str, object] = {
@@ -49,12 +51,23 @@ MESSAGES: list[dict[str, object]] = [
     CHECKPOINT,
     {
         "purpose": "bank_query",
+        "profile": "clearbank.statement_page",
+        "scheme": "body_rsa_sha256",
         "method": "GET",
+        "authority": None,
         "path_with_query": "/v1",
-        "request_id": "r",
+        "request_id": "req_" + "0f" * 16,
         "request_time": "1795339800",
     },
-    {"purpose": "bank_message", "profile": "clearbank.webhook_ack", "body": "e30="},
+    {
+        "purpose": "bank_message",
+        "profile": "clearbank.webhook_ack",
+        "scheme": "detached_jws",
+        "target": None,
+        "body": "e30=",
+    },
+    {"purpose": "webhook", "endpoint_id": "wep_" + "0f" * 16, "message_id": "msg_1", "payload": "e30="},
+    {"purpose": "webhook_secret", "endpoint_id": "wep_" + "0f" * 16},
     {"purpose": "access_token", "claims": CLAIMS},
     {"purpose": "export", "manifest": "e30="},
     {"purpose": "attestation", "nonce": to_base64(bytes(32))},
@@ -114,6 +127,24 @@ def test_one_field_less_is_refused(message: dict[str, object]) -> None:
 )
 def test_a_field_of_another_form_is_refused(change: dict[str, object]) -> None:
     assert refused({**PAYOUT, **change}) == "message_fields_refused"
+
+
+@pytest.mark.parametrize(
+    "endpoint_id", ["", "wep_" + "0F" * 16, "wep_" + "0f" * 15, "0f" * 16, "wep_" + "0f" * 16 + "\n"]
+)
+@pytest.mark.parametrize("purpose", ["webhook", "webhook_secret"])
+def test_an_endpoint_has_an_id_in_one_spelling(purpose: str, endpoint_id: str) -> None:
+    (message,) = [message for message in MESSAGES if message["purpose"] == purpose]
+
+    assert refused({**message, "endpoint_id": endpoint_id}) == "message_fields_refused"
+
+
+@pytest.mark.parametrize("scheme", ["", "none", "RS256", "BODY_RSA_SHA256", None, 1, ["http_message"]])
+@pytest.mark.parametrize("purpose", ["payout", "bank_message", "bank_query"])
+def test_a_scheme_is_one_of_those_that_there_are(purpose: str, scheme: object) -> None:
+    (message,) = [message for message in MESSAGES if message["purpose"] == purpose]
+
+    assert refused({**message, "scheme": scheme}) == "message_fields_refused"
 
 
 @pytest.mark.parametrize("size", [True, False, "7", -1, 2**63, None])

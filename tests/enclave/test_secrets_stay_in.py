@@ -221,24 +221,39 @@ def requests() -> list[bytes]:
     ]
 
 
+ACK: Members = {
+    "purpose": "bank_message",
+    "profile": "clearbank.webhook_ack",
+    "scheme": "body_rsa_sha256",
+    "target": None,
+}
+ENDPOINT: Members = {"endpoint_id": "wep_" + "0f" * 16}
+
+
 def _good_messages(now_s: int) -> list[Members]:
     claims: Members = {"client_id": "shop", "programme_id": None, "scopes": ["checkouts:write"]}
     claims |= {"audience": "api", "issuer": "us", "token_id": "tok_1"}
     claims |= {"issued_at": now_s, "expires_at": now_s + 60}
-    query: Members = {"purpose": "bank_query", "method": "GET", "path_with_query": "/v1/Accounts"}
+    query: Members = {"purpose": "bank_query", "method": "GET", "authority": None}
+    query |= {"profile": "clearbank.statement_page", "scheme": "body_rsa_sha256"}
+    query |= {"path_with_query": "/v1/statements/CAMT053_1?pageNumber=1"}
     return [
         {"purpose": "ping"},
         {"purpose": "public_keys"},
         {"purpose": "attestation", "nonce": _in_base64(bytes(32))},
-        {"purpose": "bank_message", "profile": "clearbank.webhook_ack", "body": _in_base64(b'{"Nonce":1}')},
+        ACK | {"body": _in_base64(b'{"Nonce":1}')},
+        ACK | {"body": _in_base64(b'{"Nonce":1}'), "scheme": "http_message"},
+        ENDPOINT | {"purpose": "webhook", "message_id": "m", "payload": _in_base64(b"{}")},
+        ENDPOINT | {"purpose": "webhook_secret"},
         {"purpose": "access_token", "claims": claims},
         {"purpose": "export", "manifest": _in_base64(b'{"format":"tallystick-export","files":[]}')},
-        query | {"request_id": "r-1", "request_time": str(now_s)},
+        query | {"request_id": "req_" + "0f" * 16, "request_time": str(now_s)},
     ]
 
 
 def _bad_messages() -> list[Members]:
     payout: Members = {"purpose": "payout", "payout_id": PAYOUT_ID, "attempt_id": ATTEMPT_ID}
+    payout |= {"scheme": "body_rsa_sha256", "target": None}
     body = _in_base64(body_of(CREDIT_TRANSFER))
     return [
         payout | {"profile": "clearbank.sct", "body": body},
@@ -246,7 +261,7 @@ def _bad_messages() -> list[Members]:
         {"purpose": "ping", "pin": PIN},
         {"purpose": PIN},
         {"purpose": "checkpoint", "origin": "o", "size": 1, "root": _in_base64(bytes(32))},
-        {"purpose": "bank_message", "profile": "clearbank.webhook_ack", "body": _in_base64(PIN.encode())},
+        ACK | {"body": _in_base64(PIN.encode())},
         {"purpose": "export", "manifest": _in_base64(_keys()[0])},
     ]
 
@@ -270,7 +285,7 @@ def asked(ours: Started, datagrams: Sequence[bytes]) -> Traces:
 def asked_everything(ours: Started) -> Traces:
     traces = asked(ours, requests())
     granted = [b'"ok":true' in answer for answer in traces["answers"].split(b"\n")]
-    assert granted == [True] * 7 + [False] * 10
+    assert granted == [True] * 10 + [False] * 10
     return traces
 
 

@@ -40,6 +40,7 @@ from tests.enclave.rings import public_pem, software_keyring
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 KEYRING = software_keyring()
 BODY = body_of(CREDIT_TRANSFER)
+REQUEST_ID = "req_" + "7e" * 16
 MANIFEST = b'{"format":"tallystick-export","files":[]}'
 
 
@@ -181,7 +182,8 @@ def _payout_message(body: bytes) -> bytes:
     text = base64.b64encode(body).decode()
     return (
         f'{{"attempt_id":"{ATTEMPT_ID}","body":"{text}","payout_id":"{PAYOUT_ID}",'
-        f'"profile":"clearbank.sct","purpose":"payout"}}'
+        f'"profile":"clearbank.sct","purpose":"payout",'
+        f'"scheme":"body_rsa_sha256","target":null}}'
     ).encode()
 
 
@@ -225,13 +227,14 @@ def test_a_query_is_signed_over_its_parts_without_separators(enclave: Enclave) -
 
     with enclave.running() as client:
         answer = client.bank_query(
+            profile="clearbank.statement_page",
             method="GET",
-            path_with_query="/mccy/v1/Accounts?pageNumber=1",
-            request_id="r-1",
+            path_with_query="/v1/statements/CAMT053_1?pageNumber=1",
+            request_id=REQUEST_ID,
             request_time=time,
         )
 
-    message = f"GET/mccy/v1/Accounts?pageNumber=1r-1{time}".encode()
+    message = f"GET/v1/statements/CAMT053_1?pageNumber=1{REQUEST_ID}{time}".encode()
     pem = public_pem(KEYRING, Purpose.BANK)
     assert verifies(Purpose.BANK, pem, message=message, signature=answer.signature)
 

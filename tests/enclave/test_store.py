@@ -3,13 +3,12 @@
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import astuple, fields
+from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import psycopg
 import pytest
-from psycopg import sql
 
 from enclave.client import EnclaveRefused
 from enclave.facts import FactsUnavailable, PayoutRecord
@@ -20,45 +19,15 @@ from enclave.store import DatabaseFacts, DatabaseHeads
 from tests.conftest import Database
 from tests.enclave.payouts import ATTEMPT_ID, CREDIT_TRANSFER, PAYOUT_ID, body_of, good_record
 from tests.enclave.process import SoftHsmToken
+from tests.enclave.stock import COLUMN_TYPES, store_row
 
 OTHER_ID = "pay_" + "00" * 16
-COLUMN_TYPES: Mapping[str, str] = {
-    "amount_minor": "int8",
-    "attempts_possibly_sent": "int4",
-    "order_digest": "bytea",
-    "cleared_digest": "bytea",
-    "beneficiary_verified_at": "timestamptz",
-    "beneficiary_changed_at": "timestamptz",
-    "screened_at": "timestamptz",
-}
 
 
 @pytest.fixture
 def facts(database: Database) -> Iterator[DatabaseFacts]:
     with DatabaseFacts(database.url("tallystick_enclave")) as opened:
         yield opened
-
-
-@pytest.fixture
-def stocked(database: Database) -> Database:
-    """The view replaced by a table of the same columns, so that a test says what the enclave sees."""
-    columns = [
-        sql.Identifier(field.name) + sql.SQL(" " + COLUMN_TYPES.get(field.name, "text"))
-        for field in fields(PayoutRecord)
-    ]
-    with psycopg.connect(database.url("tallystick_owner")) as connection:
-        connection.execute("DROP VIEW enclave_payouts")
-        connection.execute(sql.SQL("CREATE TABLE enclave_payouts ({})").format(sql.SQL(", ").join(columns)))
-        connection.execute("GRANT SELECT ON enclave_payouts TO tallystick_enclave")
-    store_row(database, good_record())
-    return database
-
-
-def store_row(database: Database, record: PayoutRecord) -> None:
-    row = astuple(record)
-    values = sql.SQL(", ").join(sql.Placeholder() * len(row))
-    with psycopg.connect(database.url("tallystick_owner")) as connection:
-        connection.execute(sql.SQL("INSERT INTO enclave_payouts VALUES ({})").format(values), row)
 
 
 def change(database: Database, statement: str) -> None:

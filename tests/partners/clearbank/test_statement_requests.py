@@ -45,7 +45,7 @@ def test_page_is_asked_by_message_id_and_number() -> None:
 
     assert request.path == "/v1/statements/CAMT053_20261115_20261116_a1B2c3D4?pageNumber=2"
     assert (request.method, request.body) == ("GET", None)
-    assert (request.signing, request.profile) == (Signing.QUERY, "clearbank.query")
+    assert (request.signing, request.profile) == (Signing.QUERY, "clearbank.statement_page")
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ def test_enquiry_asks_for_the_account_and_the_window() -> None:
         "&StartDateTime=2026-11-16T08:59:58Z&EndDateTime=2026-11-16T09:00:01Z"
     )
     assert (request.method, request.body, request.signing) == ("GET", None, Signing.QUERY)
-    assert request.profile == "clearbank.query"
+    assert request.profile == "clearbank.transactions"
 
 
 @pytest.mark.parametrize("account_id", ["", "../x", "a/b", "a?b", "x" * 37])

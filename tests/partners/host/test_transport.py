@@ -3,7 +3,7 @@
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -11,6 +11,7 @@ import pytest
 from partners.contract import Answer, NotSent, Request, Signing, Unknown
 from partners.host import transport
 from partners.host.transport import BankTransport, Direction, Record
+from tests.partners.host.small_bank import OK, Behaviour, answering, serving
 
 ORDER = Request(
     "POST",
@@ -24,69 +25,9 @@ QUERY = Request(
     "/mccy/v1/Accounts/a/transactions?Start=2026-11-16T09:00:00Z&x=%41",
     None,
     Signing.QUERY,
-    "clearbank.query",
+    "clearbank.transactions",
 )
 TOKEN = "t0ken"
-OK = b"HTTP/1.1 202 Accepted\r\nX-Correlation-Id: c-1\r\nContent-Length: 2\r\n\r\n{}"
-Behaviour = Callable[[socket.socket], None]
-
-
-class Server:
-    """A bank of one behaviour. It keeps what it read."""
-
-    def __init__(self, behaviour: Behaviour) -> None:
-        self.requests: list[bytes] = []
-        self.stopping = threading.Event()
-        self._behaviour = behaviour
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self._listener.settimeout(0.05)
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
-        self._thread = threading.Thread(target=self._serve)
-        self._thread.start()
-
-    def stop(self) -> None:
-        self.stopping.set()
-        self._thread.join(timeout=10)
-        self._listener.close()
-
-    def _serve(self) -> None:
-        while not self.stopping.is_set():
-            try:
-                connection, _ = self._listener.accept()
-            except TimeoutError:
-                continue
-            with connection:
-                connection.settimeout(5)
-                self.requests.append(read_request(connection))
-                self._behaviour(connection)
-
-
-def read_request(connection: socket.socket) -> bytes:
-    """One request with its body, as far as it comes."""
-    received = b""
-    while b"\r\n\r\n" not in received:
-        part = connection.recv(65_536)
-        if not part:
-            return received
-        received += part
-    head, _, body = received.partition(b"\r\n\r\n")
-    lengths = [
-        int(line.split(b":")[1])
-        for line in head.split(b"\r\n")
-        if line.lower().startswith(b"content-length:")
-    ]
-    while len(body) < sum(lengths):
-        body += connection.recv(65_536)
-    return head + b"\r\n\r\n" + body
-
-
-@contextmanager
-def serving(behaviour: Behaviour) -> Iterator[Server]:
-    server = Server(behaviour)
-    try:
-        yield server
-    finally:
-        server.stop()
 
 
 @contextmanager
@@ -107,10 +48,6 @@ def greeting(behaviour: Behaviour) -> Iterator[str]:
     finally:
         thread.join(timeout=10)
         listener.close()
-
-
-def answering(content: bytes) -> Behaviour:
-    return lambda connection: connection.sendall(content)
 
 
 def exchange(
@@ -135,7 +72,7 @@ def exchange(
             request=request,
             request_id="01-abc",
             request_time=1_794_819_600,
-            signature="c2lnbmF0dXJl",
+            signed={"DigitalSignature": "c2lnbmF0dXJl"},
         )
 
 
@@ -166,7 +103,7 @@ def test_order_is_written_exactly_as_it_was_signed() -> None:
 
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
 def test_query_carries_its_time_and_an_untouched_target(method: str) -> None:
-    request = Request(method, QUERY.path, None, Signing.QUERY, "clearbank.query")
+    request = Request(method, QUERY.path, None, Signing.QUERY, "clearbank.transactions")
 
     with serving(answering(OK)) as bank:
         exchange(bank.url, request)
@@ -198,7 +135,7 @@ def test_cookies_are_not_carried_to_the_next_request() -> None:
                 request=QUERY,
                 request_id=request_id,
                 request_time=1,
-                signature="s",
+                signed={"DigitalSignature": "s"},
             )
 
     assert len(server.requests) == 2
@@ -252,9 +189,9 @@ def test_hand_shake_that_never_ends_is_not_sent() -> None:
     [
         ("two\r\nX-Evil: 1", ORDER),
         ("", ORDER),
-        ("t", Request("GET", "/a b", None, Signing.QUERY, "clearbank.query")),
-        ("t", Request("GET", "/a\r\nX: y", None, Signing.QUERY, "clearbank.query")),
-        ("t", Request("GET", "no-slash", None, Signing.QUERY, "clearbank.query")),
+        ("t", Request("GET", "/a b", None, Signing.QUERY, "clearbank.transactions")),
+        ("t", Request("GET", "/a\r\nX: y", None, Signing.QUERY, "clearbank.transactions")),
+        ("t", Request("GET", "no-slash", None, Signing.QUERY, "clearbank.transactions")),
     ],
 )
 def test_request_that_cannot_be_written_is_not_sent(token: str, request_: Request) -> None:
