@@ -659,6 +659,13 @@ def _unmet(dice: Random, name: str, ours: PayoutRecord, theirs: PayoutRecord) ->
             return canonical.encode(dice.choice(_too_few_approvals(ours, theirs))).decode()
 
 
+def _leave_a_condition_unmet(dice: Random, true: Instruction, decoy: Instruction) -> Attempt:
+    """All is as it should be, but for time or people."""
+    name = dice.choice(CONDITIONS)
+    unmet = _unmet(dice, name, true.record, decoy.record)
+    return Attempt("condition", true.data(true.body), _with_columns(true.record, {name: unmet}))
+
+
 def _too_few_approvals(ours: PayoutRecord, theirs: PayoutRecord) -> list[list[JsonValue]]:
     anna = signed_by("anna", ours)
     cut = {**signed_by("carla", ours), "signature": str(anna["signature"])}
@@ -725,5 +732,6 @@ _MUTATIONS: Mapping[str, Callable[[Random, Instruction, Instruction], Attempt]] 
     "agreed": _agree_against_the_order,
     "order": _rewrite_the_order,
     "uncleared": _take_the_clearance_away,
+    "condition": _leave_a_condition_unmet,
     "beneficiary": _change_the_beneficiary_lately,
 }
