@@ -41,6 +41,12 @@ def facts(database: Database) -> Iterator[DatabaseFacts]:
 
 @pytest.fixture
 def stocked(database: Database) -> Database:
+    """A database in which there is one payout for the enclave to see."""
+    make_stocked(database)
+    return database
+
+
+def make_stocked(database: Database) -> None:
     """The view replaced by a table of the same columns, so that a test says what the enclave sees."""
     columns = [
         sql.Identifier(field.name) + sql.SQL(" " + COLUMN_TYPES.get(field.name, "text"))
@@ -51,7 +57,6 @@ def stocked(database: Database) -> Database:
         connection.execute(sql.SQL("CREATE TABLE enclave_payouts ({})").format(sql.SQL(", ").join(columns)))
         connection.execute("GRANT SELECT ON enclave_payouts TO tallystick_enclave")
     store_row(database, good_record())
-    return database
 
 
 def store_row(database: Database, record: PayoutRecord) -> None:

@@ -15,7 +15,9 @@ pytestmark = pytest.mark.story
 def test_a_database_url_replaces_the_embedded_server(postgres: EmbeddedPostgres, tmp_path: Path) -> None:
     name = "somebody_elses"
     postgres.create_database(name)
-    urls = DatabaseUrls(*(postgres.url(f"tallystick_{role}", name) for role in ("owner", "app", "enclave")))
+    urls = DatabaseUrls(
+        *(postgres.url(f"tallystick_{role}", name) for role in ("owner", "app", "enclave", "custodian"))
+    )
     stack = Stack(tmp_path / "home", databases=urls)
 
     stack.start()
