@@ -45,6 +45,7 @@ TAG_BITS = 128
 P256_BITS = 256
 
 _DER_OCTET_STRING = 0x04
+_UNREADABLE = "a key with an unreadable label"
 # What a key must say of itself. ALWAYS_SENSITIVE, NEVER_EXTRACTABLE and LOCAL cannot be set by anybody: a key that
 # was made elsewhere and put here says False.
 _REQUIRED_ATTRIBUTES: Mapping[Attribute, bool] = {
@@ -442,10 +443,11 @@ def _catalogue_of(session: pkcs11.Session) -> Catalogue:
 
 def _label(key: pkcs11.Object) -> str:
     try:
-        return str(key[Attribute.LABEL])
+        label = str(key[Attribute.LABEL])
     except UnicodeDecodeError:
-        # Nothing of ours is called so, and a screen could not show it either.
-        return "a key with an unreadable label"
+        return _UNREADABLE
+    # Nothing of ours is called what a screen shows otherwise.
+    return label if label.isprintable() else _UNREADABLE
 
 
 def _check_attributes(address: KeyAddress, hidden: pkcs11.PrivateKey | pkcs11.SecretKey) -> None:

@@ -1,5 +1,7 @@
 """What an enclave finds at its start, on the token and in the register: real processes name it, and use none of it."""
 
+import os
+import subprocess
 from pathlib import Path
 
 import psycopg
@@ -105,6 +107,23 @@ def test_a_key_that_nobody_admitted_is_named_and_not_used(own: SoftHsmToken, tmp
     assert f"{len(Purpose)} keys ready" in told
     for name in names:
         assert f"key {name} is on the token but was not admitted: not used" in told
+
+
+@pytest.mark.parametrize("label", [b"\xff\xfe", b"bank/v1\nenclave: all is well", b"\x1b[2Kbank/v2"])
+def test_a_key_whose_label_no_screen_shows_is_named_all_the_same(
+    own: SoftHsmToken, tmp_path: Path, label: bytes
+) -> None:
+    key = tmp_path / "key.pem"
+    subprocess.run(["openssl", "genpkey", "-algorithm", "RSA", "-out", key], check=True, capture_output=True)
+    arguments = ["--import", str(key), "--token", TOKEN_LABEL, "--pin", PIN, "--id", "AA", "--label"]
+    command = ["softhsm2-util", *arguments, os.fsdecode(label)]
+    subprocess.run(command, env=own.environment, check=True, capture_output=True)
+
+    with own.serving(tmp_path) as enclave:
+        assert signed(own, ask_bank(enclave))
+        told = said(enclave)
+
+    assert told[-1] == "key a key with an unreadable label is on the token but was not admitted: not used"
 
 
 def later(key_id: str) -> AdmitKey:
