@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from enclave.backends.pkcs11 import Pkcs11Keys
 from enclave.ceremony import CeremonyLine, Deed, hold_ceremony, make_versions
 from enclave.drafts import (
@@ -22,7 +24,7 @@ from enclave.drafts import (
     write_draft,
 )
 from enclave.hardening import harden
-from enclave.keys import KeyAddress, Purpose, algorithm_of
+from enclave.keys import KeyAddress, Purpose, algorithm_of, fingerprint
 from enclave.pin import read_pin
 from enclave.registration import put_in_force
 from enclave.resolutions import (
@@ -39,10 +41,11 @@ from enclave.resolutions import (
     register_of,
     signed_text,
 )
-from enclave.roster import Roster, RosterInvalid, read_roster
+from enclave.roster import Roster, RosterInvalid, p256_key, read_roster
 from enclave.store import DatabaseResolutions
 
 EXIT_DONE = 0
+_SPELLING = "a small letter and then small letters, digits, dots and dashes; a programme as its id"
 VERIFIERS_FIRST = timedelta(minutes=2)
 """How long a rotated key waits by default, so that whoever checks its signatures has it before it signs."""
 
@@ -105,11 +108,9 @@ def _ceremony(arguments: argparse.Namespace) -> int:
         public_keys=arguments.public_keys,
         token_serial=arguments.token_serial,
     )
-    now = datetime.now(UTC)
     _write(_table(lines))
-    return _draft(
-        arguments, admissions([line.identity for line in lines], register, not_before=now), register
-    )
+    items = admissions([line.identity for line in lines], register, not_before=datetime.now(UTC))
+    return _draft(arguments, items, register, at_any_time=True)
 
 
 def _rotate(arguments: argparse.Namespace) -> int:
@@ -117,20 +118,21 @@ def _rotate(arguments: argparse.Namespace) -> int:
     register = _register(arguments)
     purpose: Purpose = arguments.purpose
     versions = [address.version for address in register.keys if address.purpose is purpose]
+    if not versions:
+        raise ArgumentsRefused(f"no key for {purpose} was admitted: hold the key ceremony first")
     lines = make_versions(
         arguments.module,
         token_label=arguments.token_label,
         pin=read_pin(arguments.pin_fd),
         purpose=purpose,
-        versions=[max(versions, default=0) + 1],
+        versions=[max(versions) + 1],
         public_keys=arguments.public_keys,
         token_serial=arguments.token_serial,
     )
     _write(_table(lines))
     not_before = arguments.not_before or datetime.now(UTC) + VERIFIERS_FIRST
-    return _draft(
-        arguments, admissions([line.identity for line in lines], register, not_before=not_before), register
-    )
+    items = admissions([line.identity for line in lines], register, not_before=not_before)
+    return _draft(arguments, items, register, at_any_time=arguments.not_before is None)
 
 
 def _retire(arguments: argparse.Namespace) -> int:
@@ -148,12 +150,19 @@ def _admit(arguments: argparse.Namespace) -> int:
     except (OSError, UnicodeError) as error:
         raise ArgumentsRefused(f"cannot read {arguments.key} ({type(error).__name__})") from error
     programmes = None if arguments.programme is None else tuple(arguments.programme)
-    item = AdmitApprover(approver_id=arguments.id, public_key_pem=pem, programme_ids=programmes)
+    try:
+        item = AdmitApprover(approver_id=arguments.id, public_key_pem=pem, programme_ids=programmes)
+    except ValidationError as error:
+        raise ArgumentsRefused(f"--id or --programme is not spelt as {_SPELLING}") from error
     return _draft(arguments, [item], _register(arguments))
 
 
 def _dismiss(arguments: argparse.Namespace) -> int:
-    return _draft(arguments, [DismissApprover(approver_id=arguments.id)], _register(arguments))
+    try:
+        item = DismissApprover(approver_id=arguments.id)
+    except ValidationError as error:
+        raise ArgumentsRefused(f"--id is not spelt as {_SPELLING}") from error
+    return _draft(arguments, [item], _register(arguments))
 
 
 def _read(arguments: argparse.Namespace) -> int:
@@ -163,7 +172,10 @@ def _read(arguments: argparse.Namespace) -> int:
     lines += [_said(item) for item in resolution.items]
     lines += [f"signed by {name} (checked when it is registered)" for name in draft.signatures]
     if arguments.signed_text is not None:
-        arguments.signed_text.write_bytes(signed_text(draft.document))
+        try:
+            arguments.signed_text.write_bytes(signed_text(draft.document))
+        except OSError as error:
+            raise ArgumentsRefused(f"cannot write {arguments.signed_text}: {error.strerror}") from error
         lines.append(f"the exact text to sign is in {arguments.signed_text}")
     _write("\n".join(lines) + "\n")
     return EXIT_DONE
@@ -184,6 +196,8 @@ def _endorse(arguments: argparse.Namespace) -> int:
             )
     except OSError as error:
         raise ArgumentsRefused(f"cannot read {error.filename}: {error.strerror}") from error
+    # What is no resolution is not worth a signature, and should not get one.
+    read_document(read_draft(arguments.draft).document)
     signed = endorse(arguments.draft, arguments.custodian, signature)
     _write(f"signed by {', '.join(signed.signatures)}\n")
     return EXIT_DONE
@@ -198,16 +212,22 @@ def _register_draft(arguments: argparse.Namespace) -> int:
 
 
 def _register(arguments: argparse.Namespace) -> Register:
-    """What holds now: nothing, before the first ceremony."""
+    """What holds now; a ceremony may be the first, of everything else something was resolved before."""
     if arguments.resolutions is None and arguments.database_url is None:
-        return EMPTY
+        if arguments.command is _ceremony:
+            return EMPTY
+        raise ArgumentsRefused("say where the resolutions are: --database-url or --resolutions")
     if arguments.custodians is None:
         raise ArgumentsRefused("resolutions are read with the --custodians who signed them")
     members = roster(arguments.custodians)
     if arguments.resolutions is not None:
-        return register_of(DraftedResolutions(arguments.resolutions).all(), members)
-    with DatabaseResolutions(arguments.database_url) as resolutions:
-        return register_of(resolutions.all(), members)
+        register = register_of(DraftedResolutions(arguments.resolutions).all(), members)
+    else:
+        with DatabaseResolutions(arguments.database_url) as resolutions:
+            register = register_of(resolutions.all(), members)
+    # Drafted is what follows those that count: whoever named the wrong roster should see it here.
+    sys.stderr.write("".join(f"enclave: {reason}: left out\n" for reason in register.left_out))
+    return register
 
 
 def _said_url(arguments: argparse.Namespace) -> str:
@@ -216,12 +236,14 @@ def _said_url(arguments: argparse.Namespace) -> str:
     return str(arguments.database_url)
 
 
-def _draft(arguments: argparse.Namespace, items: Sequence[Item], register: Register) -> int:
+def _draft(
+    arguments: argparse.Namespace, items: Sequence[Item], register: Register, *, at_any_time: bool = False
+) -> int:
     if not items:
         _write("nothing is left to resolve\n")
         return EXIT_DONE
     draft = drafted(items, register, at=datetime.now(UTC))
-    write_draft(arguments.draft, draft)
+    write_draft(arguments.draft, draft, at_any_time=at_any_time)
     _write(f"drafted in {arguments.draft}: to be read, endorsed by enough custodians, and registered\n")
     return EXIT_DONE
 
@@ -230,15 +252,21 @@ def _said(item: AdmitKey | RetireKey | AdmitApprover | DismissApprover) -> str:
     match item:
         case AdmitKey():
             until = "" if item.sign_until is None else f" until {item.sign_until}"
-            return f"admit key {item.key_id} ({item.algorithm}), SHA-256 {item.sha256}, from {item.not_before}{until}"
+            believed = "" if item.verify_until is None else f", believed until {item.verify_until}"
+            key = f"{item.key_id} ({item.algorithm}), SHA-256 {item.sha256}"
+            return f"admit key {key}, from {item.not_before}{until}{believed}"
         case RetireKey():
             believed = "" if item.verify_until is None else f", believed until {item.verify_until}"
             return f"retire key {item.key_id} from {item.sign_until}{believed}"
         case AdmitApprover():
             of = "all programmes" if item.programme_ids is None else ", ".join(item.programme_ids)
-            return f"admit approver {item.approver_id} for {of}"
+            return f"admit approver {item.approver_id}, SHA-256 {_fingerprint(item.public_key_pem)}, for {of}"
         case DismissApprover():
             return f"dismiss approver {item.approver_id}"
+
+
+def _fingerprint(public_key_pem: str) -> str:
+    return "of no P-256 key" if p256_key(public_key_pem) is None else fingerprint(public_key_pem)
 
 
 def _table(lines: Sequence[CeremonyLine]) -> str:

@@ -7,11 +7,13 @@ that has none at hand. Makes no keys and decides nothing: what counts, `enclave.
 """
 
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -24,12 +26,15 @@ from enclave.resolutions import (
     Item,
     Register,
     Resolution,
+    ResolutionInvalid,
     ResolutionsUnavailable,
     SignedResolution,
+    applied,
     instant_text,
     read_document,
     signed_text,
 )
+from enclave.roster import is_person_id
 
 
 class DraftInvalid(Exception):
@@ -54,7 +59,12 @@ def admissions(
 
 
 def drafted(items: Sequence[Item], register: Register, *, at: datetime) -> SignedResolution:
-    """The next resolution after these, signed by nobody yet."""
+    """The next resolution after these, signed by nobody yet.
+
+    Raises:
+        ResolutionInvalid: it would not count, whoever signs it.
+    """
+    applied(register, items, endorsers=frozenset())
     resolution = Resolution(
         number=register.head.number + 1,
         previous=register.head.sha256,
@@ -64,25 +74,18 @@ def drafted(items: Sequence[Item], register: Register, *, at: datetime) -> Signe
     return SignedResolution(document=resolution.document(), signatures={})
 
 
-def write_draft(path: Path, draft: SignedResolution) -> None:
+def write_draft(path: Path, draft: SignedResolution, *, at_any_time: bool = False) -> None:
     """Writes a new draft, whole or not at all; one that resolves the same stays as it is, with its signatures.
+
+    `at_any_time`: nobody has said when its keys begin, so one that lets them begin at another time resolves the same.
 
     Raises:
         DraftInvalid: another draft, or another file, is there; or it cannot be written.
     """
-    if path.exists():
-        if _timeless(read_document(read_draft(path).document)) == _timeless(read_document(draft.document)):
-            return
+    if not os.path.lexists(path):
+        _write(path, draft)
+    elif not _resolves_the_same(read_draft(path), draft, at_any_time=at_any_time):
         raise DraftInvalid(f"{path} holds another draft: register it, or take it away")
-    _write(path, draft)
-
-
-def _timeless(resolution: Resolution) -> tuple[Item, ...]:
-    """What is resolved, whenever it was drafted: keys are admitted from the moment of their draft."""
-    return tuple(
-        item.model_copy(update={"not_before": ""}) if isinstance(item, AdmitKey) else item
-        for item in resolution.items
-    )
 
 
 def read_draft(path: Path) -> SignedResolution:
@@ -96,21 +99,26 @@ def read_draft(path: Path) -> SignedResolution:
         document, signatures = members["document"], members["signatures"]
     except (OSError, JsonUnreadable, KeyError) as error:
         raise DraftInvalid(f"{path} is no draft ({type(error).__name__})") from error
-    if not isinstance(document, str) or not isinstance(signatures, Mapping):
+    if not isinstance(document, str) or not document.isascii() or not isinstance(signatures, Mapping):
         raise DraftInvalid(f"{path} is no draft")
     try:
-        return SignedResolution(document, {name: from_base64(text) for name, text in signatures.items()})
+        given = {name: from_base64(text) for name, text in signatures.items()}
     except ValueError as error:
         raise DraftInvalid(f"a signature in {path} is not base64") from error
+    if not all(is_person_id(name) for name in given):
+        raise DraftInvalid(f"a signature in {path} is under a name that no custodian has")
+    return SignedResolution(document, given)
 
 
 def endorse(path: Path, custodian: str, signature: bytes) -> SignedResolution:
     """Puts a custodian's signature beside the others, in place of an earlier one of his.
 
     Raises:
-        DraftInvalid: as `read_draft`, or the file cannot be written.
+        DraftInvalid: as `read_draft`, nobody can be called so, or the file cannot be written.
     """
     draft = read_draft(path)
+    if not is_person_id(custodian):
+        raise DraftInvalid("no custodian has that name")
     signed = SignedResolution(draft.document, {**draft.signatures, custodian: signature})
     _write(path, signed)
     return signed
@@ -124,7 +132,7 @@ def signature_of(draft: SignedResolution, private_key_pem: bytes, *, passphrase:
     """
     try:
         key = load_pem_private_key(private_key_pem, password=passphrase)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         # Not chained: the text may tell something about the key.
         raise DraftInvalid(f"the private key cannot be read ({type(error).__name__})") from None
     if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
@@ -151,6 +159,23 @@ class DraftedResolutions:
             return []
         except (OSError, DraftInvalid) as error:
             raise ResolutionsUnavailable(f"cannot read {self.directory} ({type(error).__name__})") from error
+
+
+def _resolves_the_same(one: SignedResolution, other: SignedResolution, *, at_any_time: bool) -> bool:
+    try:
+        first, second = read_document(one.document), read_document(other.document)
+    except ResolutionInvalid:
+        return False
+    if (first.number, first.previous) != (second.number, second.previous):
+        # What has been resolved since: it can no longer be registered, whoever signs it.
+        return False
+    if not at_any_time:
+        return first.items == second.items
+    return [_timeless(item) for item in first.items] == [_timeless(item) for item in second.items]
+
+
+def _timeless(item: Item) -> Item:
+    return item.model_copy(update={"not_before": ""}) if isinstance(item, AdmitKey) else item
 
 
 def _write(path: Path, draft: SignedResolution) -> None:

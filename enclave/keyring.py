@@ -112,8 +112,8 @@ class Keyring:
         for head in (seen, self._register.head):
             if not register.holds(head):
                 raise KeyringRefused(f"resolution {head.number} was in force, and is not there any more")
-        unusable = self._open_all(register)
         stock = self.backend.stock()
+        unusable = self._open_all(register)
         self._register = register
         self._ready = _latest_first(register.keys[address] for address in self._opened)
         names = {str(address) for address in register.keys}

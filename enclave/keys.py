@@ -153,7 +153,7 @@ class KeyBackend(Protocol):
     """Whatever holds the keys. A key has to be opened before it is used; all raise KeyBackendFailure."""
 
     def stock(self) -> Collection[str]:
-        """The names of all keys that are there, ours or not."""
+        """The names of all keys that are there, ours or not; what is made later is found after the next call."""
 
     def open(self, address: KeyAddress) -> KeyIdentity:
         """Find a key, check it, try it out, and answer which one it is."""

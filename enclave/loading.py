@@ -45,7 +45,8 @@ class Loading:
         why = self._tried(memory, now)
         if why is None:
             self._why = None
-        elif self._why is not None:
+        elif self._why is not None or why is RefusalCode.LOG_UNAVAILABLE:
+            # The keyring has taken it in, and the log does not say so: until it does, nothing is signed.
             self._why = why
             self._ask_again_at_s = begun_s + pause_after(begun_s).total_seconds()
         return why

@@ -23,9 +23,10 @@ def put_in_force(resolutions: DatabaseResolutions, draft: SignedResolution, memb
         ResolutionInvalid: it does not count, and was not registered.
         ResolutionsUnavailable: the database did not answer.
     """
-    register = register_of(resolutions.all(), members)
-    if register.holds(Head(read_document(draft.document).number, document_hash(draft.document))):
-        return register
-    after = resolved(register, draft, members)
-    resolutions.add(draft)
+    with resolutions.one_at_a_time():
+        register = register_of(resolutions.all(), members)
+        if register.holds(Head(read_document(draft.document).number, document_hash(draft.document))):
+            return register
+        after = resolved(register, draft, members)
+        resolutions.add(draft)
     return after

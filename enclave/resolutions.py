@@ -10,16 +10,17 @@ rows can cut off the end; the signing log remembers how many there were. Pure: r
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Annotated, Literal, Protocol, TypeAlias
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from enclave import canonical
 from enclave.approvals import Approver
-from enclave.keys import KeyAddress, algorithm_of, fingerprint
-from enclave.roster import Roster, p256_key
+from enclave.keys import Algorithm, KeyAddress, algorithm_of, fingerprint
+from enclave.roster import PersonId, Roster, p256_key
 
 FORMAT: Literal["tallystick-resolution-v1"] = "tallystick-resolution-v1"
 SIGNED_PREFIX = f"{FORMAT}\n".encode()
@@ -68,7 +69,15 @@ def _spelt_key_id(text: str) -> str:
 KeyId: TypeAlias = Annotated[str, AfterValidator(_spelt_key_id)]
 Instant: TypeAlias = Annotated[str, AfterValidator(_spelt_instant)]
 Sha256: TypeAlias = Annotated[str, StringConstraints(pattern=r"\A[0-9a-f]{64}\z")]
-PersonId: TypeAlias = Annotated[str, StringConstraints(pattern=r"\A[a-z][a-z0-9_.-]{0,63}\z")]
+# People read these on a screen before they sign: nothing may stand in them that a screen shows otherwise.
+ProgrammeId: TypeAlias = Annotated[str, StringConstraints(pattern=r"\A[A-Za-z0-9_.-]{1,64}\z")]
+
+
+def _known_algorithm(text: str) -> str:
+    return str(Algorithm(text))
+
+
+AlgorithmName: TypeAlias = Annotated[str, AfterValidator(_known_algorithm)]
 
 
 class _Exact(BaseModel):
@@ -83,7 +92,7 @@ class AdmitKey(_Exact):
 
     kind: Literal["admit_key"] = "admit_key"
     key_id: KeyId
-    algorithm: str
+    algorithm: AlgorithmName
     sha256: Sha256
     public_key_pem: str | None
     not_before: Instant
@@ -106,7 +115,7 @@ class AdmitApprover(_Exact):
     kind: Literal["admit_approver"] = "admit_approver"
     approver_id: PersonId
     public_key_pem: str
-    programme_ids: tuple[str, ...] | None = None
+    programme_ids: tuple[ProgrammeId, ...] | None = None
 
 
 class DismissApprover(_Exact):
@@ -167,8 +176,9 @@ class KeyRecord:
     endorsers: frozenset[str]
 
     def signs(self, now: datetime) -> bool:
-        """Whether the key may be used to sign."""
-        return self.not_before <= now and (self.sign_until is None or now < self.sign_until)
+        """Whether the key may be used to sign: never when nobody would believe what it signed."""
+        has_time = self.not_before <= now and (self.sign_until is None or now < self.sign_until)
+        return has_time and self.is_believed(now)
 
     def is_believed(self, now: datetime) -> bool:
         """Whether what the key signed counts; a key that will sign later is believed before."""
@@ -230,11 +240,20 @@ def resolved(register: Register, signed: SignedResolution, roster: Roster) -> Re
     endorsers = roster.endorsers(message, signed.signatures)
     if len(endorsers) < roster.threshold:
         raise ResolutionInvalid(f"{len(endorsers)} of {roster.threshold} custodians have signed it")
+    after = applied(register, resolution.items, endorsers=endorsers)
+    return replace(after, heads=(*register.heads, Head(resolution.number, document_hash(signed.document))))
+
+
+def applied(register: Register, items: Iterable[Item], *, endorsers: frozenset[str]) -> Register:
+    """What would hold after these items, whoever has signed them.
+
+    Raises:
+        ResolutionInvalid: they contradict what holds.
+    """
     state = _State(keys=dict(register.keys), approvers=dict(register.approvers), endorsers=endorsers)
-    for item in resolution.items:
+    for item in items:
         state.apply(item)
-    head = Head(resolution.number, document_hash(signed.document))
-    return replace(register, heads=(*register.heads, head), keys=state.keys, approvers=state.approvers)
+    return replace(register, keys=state.keys, approvers=state.approvers)
 
 
 def read_document(document: str) -> Resolution:
@@ -272,6 +291,10 @@ class _State:
     keys: dict[KeyAddress, KeyRecord]
     approvers: dict[str, Approver]
     endorsers: frozenset[str]
+    admitted: set[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.admitted = {record.sha256 for record in self.keys.values()}
 
     def apply(self, item: AdmitKey | RetireKey | AdmitApprover | DismissApprover) -> None:
         match item:
@@ -294,6 +317,9 @@ class _State:
             raise ResolutionInvalid(f"{address} is of another kind than its purpose wants")
         if item.public_key_pem is not None and _fingerprint(item.public_key_pem) != item.sha256:
             raise ResolutionInvalid(f"the public key of {address} does not have the SHA-256 beside it")
+        if item.sha256 in self.admitted:
+            raise ResolutionInvalid(f"the key {address} was admitted before, as another")
+        self.admitted.add(item.sha256)
         self.keys[address] = KeyRecord(
             address=address,
             sha256=item.sha256,
@@ -313,6 +339,8 @@ class _State:
         if record.sign_until is not None and until > record.sign_until:
             raise ResolutionInvalid(f"{address} is retired earlier than that already")
         believed_until = record.verify_until if item.verify_until is None else instant(item.verify_until)
+        if _is_longer(believed_until, record.verify_until):
+            raise ResolutionInvalid(f"{address} is not believed for as long as that any more")
         self.keys[address] = replace(record, sign_until=until, verify_until=believed_until)
 
     def _admit_approver(self, item: AdmitApprover) -> None:
@@ -328,8 +356,12 @@ class _State:
         self.approvers[item.approver_id] = Approver(item.approver_id, item.public_key_pem, programmes)
 
 
+def _is_longer(until: datetime | None, before: datetime | None) -> bool:
+    return before is not None and (until is None or until > before)
+
+
 def _fingerprint(public_key_pem: str) -> str:
     try:
         return fingerprint(public_key_pem)
-    except ValueError as error:
+    except (ValueError, UnsupportedAlgorithm) as error:
         raise ResolutionInvalid("a public key is not one") from error

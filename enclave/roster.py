@@ -10,15 +10,20 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Annotated, TypeAlias
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
 from enclave.canonical import JsonUnreadable, encode, parse_object
 from enclave.keys import fingerprint
+
+# A person's id is read by people on a screen: nothing may stand in it that a screen shows otherwise.
+PersonId: TypeAlias = Annotated[str, StringConstraints(pattern=r"\A[a-z][a-z0-9_.-]{0,63}\z")]
+_PERSON_ID: TypeAdapter[str] = TypeAdapter(PersonId)
 
 
 class RosterInvalid(Exception):
@@ -29,7 +34,7 @@ class _RosterFile(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     threshold: int = Field(ge=1, le=20)
-    custodians: dict[str, str] = Field(min_length=1, max_length=20)
+    custodians: dict[PersonId, str] = Field(min_length=1, max_length=20)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +80,15 @@ def read_roster(data: bytes) -> Roster:
     if len(file.custodians) < file.threshold:
         raise RosterInvalid("fewer custodians than have to agree")
     return Roster(threshold=file.threshold, custodians=dict(file.custodians))
+
+
+def is_person_id(text: str) -> bool:
+    """Whether a custodian or an approver may be called so."""
+    try:
+        _PERSON_ID.validate_python(text, strict=True)
+    except ValidationError:
+        return False
+    return True
 
 
 def signed_by(public_key_pem: str, *, message: bytes, signature: bytes) -> bool:

@@ -1,11 +1,11 @@
 """The enclave's own way to the database, by a role that reads what it decides upon and adds heads of its log.
 
-Asks for no lock, and opens its connections when first asked, so that an enclave can start before its database. May not
-decide anything.
+Asks for no lock but to register resolutions, and opens its connections when first asked, so that an enclave can start
+before its database. May not decide anything.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import fields
 from types import TracebackType
 from typing import Any, Generic, LiteralString, Self, TypeVar
@@ -14,6 +14,7 @@ import psycopg
 from psycopg.rows import RowFactory, class_row, tuple_row
 from psycopg.types.json import Jsonb
 
+from enclave.canonical import JsonUnreadable, parse_object
 from enclave.facts import FactsUnavailable, PayoutRecord
 from enclave.log import LogHead
 from enclave.mirror import HeadsUnavailable
@@ -22,6 +23,9 @@ from enclave.resolutions import ResolutionsUnavailable, SignedResolution
 
 CONNECT_TIMEOUT_S = 3
 STATEMENT_TIMEOUT_MS = 3000
+
+_REGISTERING = 0x7265736F6C7665
+"""The advisory lock of whoever registers a resolution."""
 
 RowT = TypeVar("RowT")
 
@@ -157,6 +161,7 @@ class DatabaseResolutions(_OwnConnection[tuple[Any, ...]]):
 
     def __init__(self, database_url: str) -> None:
         super().__init__(database_url, row_factory=tuple_row, purpose="tallystick enclave resolutions")
+        self._broke = False
 
     def all(self) -> Iterable[SignedResolution]:
         """Every document, in the order in which they were registered.
@@ -164,8 +169,29 @@ class DatabaseResolutions(_OwnConnection[tuple[Any, ...]]):
         Raises:
             ResolutionsUnavailable: no connection, no permission, no table, or no answer in time.
         """
-        rows = self._execute("SELECT document, signatures FROM key_resolutions ORDER BY id").fetchall()
+        try:
+            rows = self._select()
+        except ResolutionsUnavailable:
+            if not self._broke:
+                raise
+            # Asked once in a while: the connection may have ended long ago without anybody noticing.
+            rows = self._select()
         return [SignedResolution(document, _signatures(signatures)) for document, signatures in rows]
+
+    @contextmanager
+    def one_at_a_time(self) -> Iterator[None]:
+        """Whoever else registers waits: two who both saw the same last document would each add the next one.
+
+        Raises:
+            ResolutionsUnavailable: the lock is not to be had, or what was done under it is not known to be there.
+        """
+        try:
+            with (self._connection or self._open()).transaction():
+                self._execute("SELECT pg_advisory_xact_lock(%s)", _REGISTERING)
+                yield
+        except (psycopg.Error, UnicodeError) as error:
+            self.close()
+            raise ResolutionsUnavailable(f"the database does not answer ({type(error).__name__})") from error
 
     def add(self, resolution: SignedResolution) -> None:
         """Adds a document to the others, for good.
@@ -179,18 +205,25 @@ class DatabaseResolutions(_OwnConnection[tuple[Any, ...]]):
             resolution.document, Jsonb(signatures),
         )  # fmt: skip
 
+    def _select(self) -> list[tuple[Any, ...]]:
+        # Signatures as text: what PostgreSQL takes for JSON may be nested deeper than we read.
+        return self._execute("SELECT document, signatures::text FROM key_resolutions ORDER BY id").fetchall()
+
     def _execute(self, statement: LiteralString, *values: object) -> psycopg.Cursor[tuple[Any, ...]]:
+        was_open, self._broke = self._connection is not None, False
         try:
             return (self._connection or self._open()).execute(statement, values)
         except (psycopg.Error, UnicodeError) as error:
+            self._broke = was_open and self._connection is not None and self._connection.closed
             self.close()
             raise ResolutionsUnavailable(f"the database does not answer ({type(error).__name__})") from error
 
 
-def _signatures(said: object) -> Mapping[str, bytes]:
+def _signatures(said: str) -> Mapping[str, bytes]:
     """Those that are written as signatures are; what is not, counts as little as one that is forged."""
     found = {}
-    for name, text in said.items() if isinstance(said, dict) else ():
-        with suppress(ValueError):
-            found[str(name)] = from_base64(text)
+    with suppress(JsonUnreadable):
+        for name, text in parse_object(said.encode()).items():
+            with suppress(ValueError):
+                found[name] = from_base64(text)
     return found

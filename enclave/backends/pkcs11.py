@@ -11,7 +11,7 @@ Follows: PKCS #11 v2.40 (objects, mechanisms) and v3.0 (EDDSA).
 import hashlib
 import os
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +46,7 @@ TAG_BITS = 128
 P256_BITS = 256
 
 _DER_OCTET_STRING = 0x04
+_UNREADABLE = "a key with an unreadable label"
 # What a key must say of itself. ALWAYS_SENSITIVE, NEVER_EXTRACTABLE and LOCAL cannot be set by anybody: a key that
 # was made elsewhere and put here says False.
 _REQUIRED_ATTRIBUTES: Mapping[Attribute, bool] = {
@@ -60,6 +61,8 @@ _REQUIRED_ATTRIBUTES: Mapping[Attribute, bool] = {
 _USES = (Attribute.SIGN, Attribute.DECRYPT, Attribute.UNWRAP, Attribute.DERIVE)
 _USES_OF_SECRETS = (*_USES, Attribute.ENCRYPT, Attribute.WRAP)
 
+Catalogue: TypeAlias = Mapping[tuple[ObjectClass, str, bytes], Sequence[pkcs11.Object]]
+"""The keys of a token by kind, label and id; mostly one each."""
 PublicKeyTypes: TypeAlias = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | Ed25519PublicKey
 T = TypeVar("T")
 
@@ -173,6 +176,7 @@ class Pkcs11Keys:
         """Use `log_in_to`."""
         self._session = session
         self._opened: dict[KeyAddress, OpenKey] = {}
+        self._catalogue: Catalogue | None = None
         self._owner = _asker()
 
     @classmethod
@@ -191,16 +195,12 @@ class Pkcs11Keys:
         return cls(log_in(token, pin, may_write=False))
 
     def stock(self) -> Collection[str]:
-        """The labels of all keys on the token, ours or not."""
-        kinds = (ObjectClass.PRIVATE_KEY, ObjectClass.SECRET_KEY, ObjectClass.PUBLIC_KEY)
+        """The labels of all keys on the token, ours or not. From now on `open` finds these and no others."""
         try:
-            return {
-                str(found[Attribute.LABEL]) or "a key without a label"
-                for kind in kinds
-                for found in self._session.get_objects({Attribute.CLASS: kind})
-            }
+            self._catalogue = _catalogue_of(self._session)
         except PKCS11Error as error:
             raise KeyBackendFailure(f"the token cannot be searched ({type(error).__name__})") from error
+        return {label or "a key without a label" for _, label, _ in self._catalogue}
 
     def open(self, address: KeyAddress) -> KeyIdentity:
         """Find a key, check its attributes, try it out, and keep it at hand.
@@ -208,7 +208,7 @@ class Pkcs11Keys:
         Raises:
             KeyBackendFailure: it is missing, is there twice, may do too much, or fails its trial.
         """
-        halves = find_halves(self._session, address)
+        halves = self._find_halves(address)
         if halves.hidden is None:
             raise KeyBackendFailure(f"the token holds no key {address}: hold the key ceremony first")
         identity, key = check_key(address, halves)
@@ -245,6 +245,13 @@ class Pkcs11Keys:
         """Log out; from a token that is lost there is nothing to log out of."""
         with suppress(PKCS11Error):
             self._session.close()
+
+    def _find_halves(self, address: KeyAddress) -> KeyHalves:
+        catalogue = self._catalogue
+        if catalogue is None:
+            return find_halves(self._session, address)
+        name, number = str(address), address.object_id
+        return _halves(address, lambda kind: catalogue.get((kind, name, number), ()))
 
     def _using(self, address: KeyAddress, use: Callable[[OpenKey], T]) -> T:
         if _asker() != self._owner:
@@ -350,9 +357,13 @@ def find_halves(session: pkcs11.Session, address: KeyAddress) -> KeyHalves:
     Raises:
         KeyBackendFailure: two objects of one kind, so that nobody can say which is meant.
     """
-    public = _find_one(session, address, ObjectClass.PUBLIC_KEY)
+    return _halves(address, lambda kind: _search(session, address, kind))
+
+
+def _halves(address: KeyAddress, find: Callable[[ObjectClass], Sequence[pkcs11.Object]]) -> KeyHalves:
+    public = _the_one(address, find(ObjectClass.PUBLIC_KEY))
     kind = ObjectClass.SECRET_KEY if algorithm_of(address.purpose).is_secret else ObjectClass.PRIVATE_KEY
-    hidden = _find_one(session, address, kind)
+    hidden = _the_one(address, find(kind))
     if not isinstance(public, pkcs11.PublicKey | None) or not isinstance(
         hidden, pkcs11.PrivateKey | pkcs11.SecretKey | None
     ):
@@ -409,15 +420,36 @@ def _check_value(key: OpenKey) -> str:
     return hashlib.sha256(tag).hexdigest()
 
 
-def _find_one(session: pkcs11.Session, address: KeyAddress, kind: ObjectClass) -> pkcs11.Object | None:
+def _search(session: pkcs11.Session, address: KeyAddress, kind: ObjectClass) -> Sequence[pkcs11.Object]:
     wanted = {Attribute.CLASS: kind, Attribute.LABEL: str(address), Attribute.ID: address.object_id}
     try:
-        found = list(session.get_objects(wanted))
+        return list(session.get_objects(wanted))
     except PKCS11Error as error:
         raise KeyBackendFailure(f"the token cannot be searched ({type(error).__name__})") from error
+
+
+def _the_one(address: KeyAddress, found: Sequence[pkcs11.Object]) -> pkcs11.Object | None:
     if len(found) > 1:
         raise KeyBackendFailure(f"the token holds the key {address} more than once")
     return found[0] if found else None
+
+
+def _catalogue_of(session: pkcs11.Session) -> Catalogue:
+    """All keys, in three searches: a search looks at every object, so that one a key would take the square of that."""
+    found: dict[tuple[ObjectClass, str, bytes], list[pkcs11.Object]] = {}
+    for kind in (ObjectClass.PRIVATE_KEY, ObjectClass.SECRET_KEY, ObjectClass.PUBLIC_KEY):
+        for key in session.get_objects({Attribute.CLASS: kind}):
+            found.setdefault((kind, _label(key), bytes(key[Attribute.ID])), []).append(key)
+    return found
+
+
+def _label(key: pkcs11.Object) -> str:
+    try:
+        label = str(key[Attribute.LABEL])
+    except UnicodeDecodeError:
+        return _UNREADABLE
+    # Nothing of ours is called what a screen shows otherwise.
+    return label if label.isprintable() else _UNREADABLE
 
 
 def _check_attributes(address: KeyAddress, hidden: pkcs11.PrivateKey | pkcs11.SecretKey) -> None:

@@ -29,7 +29,7 @@ from tests.api.door import Door
 from tests.api.talk import Json, Session
 from tests.conftest import Database, make_programme
 from tests.enclave.cards import PROCESSOR, PROCESSOR_KEY, card_text, encrypted_to, pem_of
-from tests.enclave.council import Council
+from tests.enclave.live_council import Council
 from tests.enclave.modules import copy_of
 from tests.enclave.process import RunningEnclave, SoftHsmToken
 

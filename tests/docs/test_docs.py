@@ -28,7 +28,8 @@ rail, instruction, outcome, unknown, enquiry, notice, news, webhook, end-to-end 
 break, safeguarding, Requirement, resource, shortfall, sandbox bank, enclave, purpose, ceremony, signing log,
 measurement, pins, attestation, nonce, log, leaf,
 sealing, checkpoint, export, package, journal, replay, lane, ask, Reply, handler, idempotency key, fingerprint, problem,
-cursor, business clock, Machine clock, trial balance, effective_at, recorded_at
+cursor, business clock, Machine clock, trial balance, effective_at, recorded_at,
+custodian, roster, resolution, draft, endorse, register, keyring
 """
 # Paths of ours that a document may name in backticks.
 OUR_PATH = re.compile(
