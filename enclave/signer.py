@@ -11,32 +11,28 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TypeAlias, assert_never
 
-from enclave import canonical, notes, policy, schemes, tokens
+from enclave import policy
 from enclave.approvals import Approver
-from enclave.attestation import Statement, attested_keys
 from enclave.card_desk import CardDesk, card_subject
 from enclave.card_vault import CardKeys, CardVault, Recipient
 from enclave.disk import Disk
 from enclave.facts import PayoutFacts, PayoutRecord
+from enclave.key_desk import KeyDesk
 from enclave.keyring import Keyring, NoKey, Sweep
 from enclave.keys import KeyAddress, KeyBackendFailure, KeyIdentity, Purpose, TokenLost
 from enclave.loading import Loading
 from enclave.log import EntryKind, LogEntry, LogFacts, LogUnavailable, SigningLog
-from enclave.measurement import Measurement, MeasurementFailed
+from enclave.measurement import Measurement
 from enclave.memory import Memory
 from enclave.mirror import Mirror
-from enclave.notes import Checkpoint
+from enclave.pen import Grant, Pen
 from enclave.policy import CLOCK_SKEW_S_MAX, Before, Conditions, Limits
 from enclave.protocol import (
-    EXPORT_PREFIX,
-    NAMED_MAX,
-    VERSIONS_MAX,
     AccessTokenRequest,
     Answer,
-    Attestation,
     AttestationRequest,
     BankMessageRequest,
     BankQueryRequest,
@@ -45,37 +41,24 @@ from enclave.protocol import (
     CardResealRequest,
     CardSealRequest,
     CheckpointRequest,
-    Claims,
     ExportRequest,
-    IssuedToken,
-    KeysLoaded,
-    KeyVersions,
     KeyVersionsRequest,
     LoadKeysRequest,
     PayoutRequest,
     PingRequest,
     Pong,
-    PublicKey,
-    PublicKeys,
     PublicKeysRequest,
     Request,
-    Signature,
-    SignedCheckpoint,
-    SignedHeaders,
     SigningRequest,
-    Target,
     WebhookRequest,
-    WebhookSecret,
     WebhookSecretRequest,
     read_request,
     write_answer,
 )
 from enclave.refusals import Refusal, RefusalCode, refusal
-from enclave.schemes import BankRequest
 from enclave.seal_count import SealCount
 from enclave.spending import Purse, Window
-from enclave.tokens import AccessClaims
-from enclave.webhook_desk import WEBHOOK_PURPOSES, endpoint_secret, sign_webhook
+from enclave.subjects import subject_of
 
 Clock: TypeAlias = Callable[[], datetime]
 NAME_CHARS_MAX = 64
@@ -108,24 +91,10 @@ class _Round:
 
 
 @dataclass(frozen=True, slots=True)
-class _Grant:
-    """A request that may be carried out, once that is in the log, with these keys, as of the time of the decision."""
-
-    request: SigningRequest
-    keys: tuple[KeyAddress, ...]
-    at: datetime
-
-    @property
-    def key(self) -> KeyAddress:
-        """The key that names the signature."""
-        return self.keys[0]
-
-
-@dataclass(frozen=True, slots=True)
 class _Case:
     """A request on its way: either already answered, or granted and waiting for the log."""
 
-    outcome: Answer | Refusal | _Grant
+    outcome: Answer | Refusal | Grant
     entry: LogEntry | None
 
 
@@ -149,6 +118,8 @@ class Signer:
         """Without a measurement the enclave signs, but cannot say what it is: whoever pins it, refuses it."""
         self._keyring = keyring
         self._loading = Loading(keyring, log)
+        self._key_desk = KeyDesk(keyring, self._loading)
+        self._pen = Pen(keyring, log, measurement)
         self._facts = facts
         self._log = log
         self._clock = clock
@@ -259,7 +230,7 @@ class Signer:
             case CardSealRequest() | CardResealRequest() | CardForwardRequest():
                 return self._decide_card(letter, request, shared)
             case PublicKeysRequest() | KeyVersionsRequest() | LoadKeysRequest():
-                return _Case(outcome=self._answer_about_keys(request, shared), entry=None)
+                return _Case(outcome=self._key_desk.answer(request, self._memory, now=shared.now), entry=None)
             case _:
                 return self._decide_signing(letter, request, shared)
 
@@ -291,68 +262,17 @@ class Signer:
         return CardVault(self._keyring.backend, keys, recipients=self._recipients, seals=self._seals)
 
     def _decide_signing(self, letter: Letter, request: SigningRequest, shared: _Round) -> _Case:
-        subject = _subject(request, shared)
+        subject = subject_of(request, _record_of(request, shared))
         try:
             why = self._refuse_by_state(request, shared) or self._refuse(request, shared)
         except Exception:  # noqa: BLE001  # fail closed: a policy that breaks down has not said yes
             why = refusal(RefusalCode.INTERNAL)
         if why is not None:
             return _refused(letter, purpose=request.purpose, subject=subject, why=why)
-        grant = _Grant(request, self._keys_for(request, shared.now), at=shared.now)
+        grant = Grant(request, self._pen.keys_for(request, shared.now), shared.now, self._memory.starts)
         facts = {**_sender(letter), **subject, **_keys_named(grant.keys)}
         entry = LogEntry(kind=EntryKind.GRANTED, purpose=request.purpose, facts=facts)
         return _Case(outcome=grant, entry=entry)
-
-    def _keys_for(self, request: SigningRequest, now: datetime) -> tuple[KeyAddress, ...]:
-        if isinstance(request, WebhookRequest):
-            found = [self._keyring.current_and_previous(purpose, now) for purpose in WEBHOOK_PURPOSES]
-            return tuple(key for keys in found for key in keys)
-        return tuple(self._keyring.current(purpose, now) for purpose in _key_purposes(request))
-
-    def _answer_about_keys(
-        self, request: PublicKeysRequest | KeyVersionsRequest | LoadKeysRequest, shared: _Round
-    ) -> PublicKeys | KeyVersions | KeysLoaded | Refusal:
-        why = (
-            self._loading.load(self._memory, now=shared.now)
-            if isinstance(request, LoadKeysRequest)
-            else self._loading.refuse(self._memory, now=shared.now)
-        )
-        if why is not None:
-            return refusal(why)
-        match request:
-            case PublicKeysRequest():
-                current = self._keyring.all_current(shared.now)
-                return PublicKeys(
-                    keys={name: _public(key) for name, key in current.items() if key.public_key_pem}
-                )
-            case KeyVersionsRequest():
-                return self._versions(request, shared.now)
-            case LoadKeysRequest():
-                return self._loaded(shared.now)
-            case _:
-                assert_never(request)
-
-    def _loaded(self, now: datetime) -> KeysLoaded:
-        sweep, sealing = self._loading.sweep, self._keyring.all_current(now).get(Purpose.CARD_VAULT)
-        changes_at = self._keyring.changes_at(Purpose.CARD_VAULT, now)
-        return KeysLoaded(
-            resolution=self._keyring.register.head.number,
-            ready=len(sweep.ready),
-            unregistered=_named(sweep.unregistered),
-            unusable=_named(tuple(sweep.unusable.values())),
-            left_out=_named(sweep.left_out),
-            sealing=None if sealing is None else str(sealing.address),
-            sealing_changes_at=None if changes_at is None else int(changes_at.timestamp()),
-        )
-
-    def _versions(self, request: KeyVersionsRequest, now: datetime) -> KeyVersions:
-        if request.of not in set(Purpose):
-            return KeyVersions(versions=[], more=False)
-        believed = self._keyring.believed(Purpose(request.of), now)
-        later = [key for key in believed if key.address.version > request.after and key.public_key_pem]
-        return KeyVersions(
-            versions=[_public(identity) for identity in later[:VERSIONS_MAX]], more=len(later) > VERSIONS_MAX
-        )
 
     def _refuse_by_state(self, request: SigningRequest | CardRequest, shared: _Round) -> Refusal | None:
         """What is wrong with the enclave's own log, database, clock or keys."""
@@ -373,7 +293,7 @@ class Signer:
         if isinstance(request, CardSealRequest | CardResealRequest | CardForwardRequest):
             return None
         try:
-            self._keys_for(request, shared.now)
+            self._pen.keys_for(request, shared.now)
         except NoKey:
             return refusal(RefusalCode.KEY_UNAVAILABLE)
         return None
@@ -427,10 +347,10 @@ class Signer:
 
     def _carry_out(self, case: _Case) -> Answer | Refusal | Exception:
         """The answer to a case, or what kept the token from giving it."""
-        if not isinstance(case.outcome, _Grant):
+        if not isinstance(case.outcome, Grant):
             return case.outcome
         try:
-            return self._sign(case.outcome)
+            return self._pen.sign(case.outcome)
         except Exception as error:  # noqa: BLE001  # fail closed: a back end that breaks down did not sign
             self._lost = error if isinstance(error, TokenLost) else self._lost
             return error
@@ -441,101 +361,20 @@ class Signer:
         failed = [
             LogEntry(EntryKind.FAILED, case.outcome.request.purpose, {"error": type(answer).__name__})
             for case, answer in zip(cases, answers, strict=True)
-            if isinstance(answer, Exception) and isinstance(case.outcome, _Grant)
+            if isinstance(answer, Exception) and isinstance(case.outcome, Grant)
         ]
         if failed:
             # If that fails: nothing was signed, and the next request will hear that the log is not to be had.
             with suppress(LogUnavailable):
                 self._log.append(failed, at=self._clock())
 
-    def _sign(self, grant: _Grant) -> Answer:  # noqa: PLR0911  # one answer a purpose
-        request = grant.request
-        match request:
-            case PayoutRequest() | BankQueryRequest() | BankMessageRequest():
-                return self._sign_for_bank(grant, request)
-            case ExportRequest():
-                return self._sign_bytes(grant.key, EXPORT_PREFIX + request.manifest)
-            case AccessTokenRequest():
-                return self._issue_token(grant.key, request)
-            case CheckpointRequest():
-                return self._sign_checkpoint(grant.key, request)
-            case AttestationRequest():
-                return self._attest(grant.key, request)
-            case WebhookRequest():
-                headers = sign_webhook(self._keyring.backend, request, keys=grant.keys, at=grant.at)
-                return SignedHeaders(headers, key_id=str(grant.key), digest=_digest(request.payload))
-            case WebhookSecretRequest():
-                secret = endpoint_secret(self._keyring.backend, grant.key, request.endpoint_id)
-                return WebhookSecret(secret, key_id=str(grant.key))
-            case _:
-                assert_never(request)
-
-    def _sign_for_bank(self, grant: _Grant, request: BankRequest) -> Signature | SignedHeaders:
-        if request.scheme == "body_rsa_sha256":
-            return self._sign_bytes(grant.key, schemes.signed_bytes(request))
-        headers = schemes.sign_headers(
-            request,
-            request.scheme,
-            key_id=str(grant.key),
-            at=grant.at,
-            sign=lambda message: self._keyring.backend.sign(grant.key, message),
-        )
-        return SignedHeaders(headers, key_id=str(grant.key), digest=_digest(schemes.body_of(request)))
-
-    def _sign_bytes(self, key: KeyAddress, message: bytes) -> Signature:
-        return Signature(
-            signature=self._keyring.backend.sign(key, message),
-            key_id=str(key),
-            digest=hashlib.sha256(message).hexdigest(),
-        )
-
-    def _issue_token(self, key: KeyAddress, request: AccessTokenRequest) -> IssuedToken:
-        token = tokens.issue_access_token(
-            _access_claims(request.claims),
-            key_id=str(key),
-            sign=lambda message: self._keyring.backend.sign(key, message),
-        )
-        return IssuedToken(token=token)
-
-    def _sign_checkpoint(self, key: KeyAddress, request: CheckpointRequest) -> SignedCheckpoint:
-        checkpoint = Checkpoint(origin=request.origin, size=request.size, root=request.root)
-        signature = self._keyring.backend.sign(key, checkpoint.text().encode())
-        pem = _public(self._keyring.identity(key)).pem
-        note = notes.sign_off(checkpoint, signature=signature, public_key_pem=pem)
-        return SignedCheckpoint(note=note, key_id=str(key))
-
-    def _attest(self, key: KeyAddress, request: AttestationRequest) -> Attestation:
-        if self._measurement is None:
-            raise MeasurementFailed("nothing was measured")
-        now = self._clock()
-        statement = Statement(
-            nonce=request.nonce,
-            measurement=self._measurement,
-            keys=attested_keys(self._keyring.all_current(now).values()),
-            boot=self._memory.starts,
-            # This very request is in it already.
-            log=self._log.head,
-            at=now,
-        )
-        return Attestation(
-            statement=statement.text(),
-            signature=self._keyring.backend.sign(key, statement.signed_bytes()),
-            identity_pem=_public(self._keyring.identity(key)).pem,
-        )
-
 
 def _by_id(keys: Sequence[KeyIdentity]) -> Mapping[str, KeyAddress]:
     return {str(key.address): key.address for key in keys}
 
 
-def _public(key: KeyIdentity) -> PublicKey:
-    assert key.public_key_pem is not None, "only keys with a public half are shown"
-    return PublicKey(key_id=str(key.address), pem=key.public_key_pem)
-
-
-def _named(things: Sequence[str]) -> list[str]:
-    """As many as an answer has room for, each as far as it has."""
-    return [thing[: 4 * NAME_CHARS_MAX] for thing in things[:NAMED_MAX]]
+def _record_of(request: SigningRequest, shared: _Round) -> PayoutRecord | None:
+    return (shared.records or {}).get(request.payout_id) if isinstance(request, PayoutRequest) else None
 
 
 def _signed_before(record: PayoutRecord | None, shared: _Round) -> Before:
@@ -554,7 +393,7 @@ def _signed_before(record: PayoutRecord | None, shared: _Round) -> Before:
 
 def _without_log(case: _Case) -> Answer | Refusal:
     """What a case hears whose record is not on the disk."""
-    if case.entry is None and not isinstance(case.outcome, _Grant):
+    if case.entry is None and not isinstance(case.outcome, Grant):
         return case.outcome
     return refusal(RefusalCode.LOG_UNAVAILABLE)
 
@@ -575,120 +414,3 @@ def _sender(letter: Letter) -> LogFacts:
 def _keys_named(keys: Sequence[KeyAddress]) -> LogFacts:
     first, *others = map(str, keys)
     return {"key_id": first, **({"further_key_ids": " ".join(others)} if others else {})}
-
-
-def _key_purposes(request: SigningRequest) -> tuple[Purpose, ...]:  # noqa: PLR0911  # one answer a purpose
-    match request:
-        case PayoutRequest() | BankQueryRequest() | BankMessageRequest():
-            return (schemes.key_purpose(request),)
-        case AccessTokenRequest():
-            return (Purpose.ACCESS_TOKEN,)
-        case CheckpointRequest():
-            return (Purpose.CHECKPOINT,)
-        case ExportRequest():
-            return (Purpose.REPORT,)
-        case AttestationRequest():
-            return (Purpose.IDENTITY,)
-        case WebhookRequest():
-            return WEBHOOK_PURPOSES
-        case WebhookSecretRequest():
-            return (Purpose.WEBHOOK_SECRET,)
-        case _:
-            assert_never(request)
-
-
-def _subject(request: SigningRequest, shared: _Round) -> LogFacts:  # noqa: PLR0911  # one answer a purpose
-    """What the log says a request was about: ids, amounts and digests, nothing that names a person."""
-    match request:
-        case PayoutRequest():
-            return _payout_subject(request, (shared.records or {}).get(request.payout_id))
-        case BankQueryRequest():
-            return _query_subject(request)
-        case BankMessageRequest():
-            said = {"profile": request.profile, "scheme": request.scheme, "digest": _digest(request.body)}
-            return {**said, **_target_subject(request.target)}
-        case AccessTokenRequest():
-            return _token_subject(request.claims)
-        case CheckpointRequest():
-            return {"origin": request.origin, "size": request.size, "root": request.root.hex()}
-        case ExportRequest():
-            return {"digest": _digest(EXPORT_PREFIX + request.manifest)}
-        case AttestationRequest():
-            return {"nonce": request.nonce.hex()}
-        case WebhookRequest():
-            said = {"endpoint_id": request.endpoint_id, "message_id": request.message_id}
-            return {**said, "digest": _digest(request.payload)}
-        case WebhookSecretRequest():
-            return {"endpoint_id": request.endpoint_id}
-        case _:
-            assert_never(request)
-
-
-def _query_subject(request: BankQueryRequest) -> LogFacts:
-    said = {"profile": request.profile, "scheme": request.scheme, "method": request.method}
-    if request.target is not None:
-        return {**said, **_target_subject(request.target)}
-    return {**said, "digest": _digest(request.text())}
-
-
-def _target_subject(target: Target | None) -> LogFacts:
-    return {} if target is None else {"target": target.digest()}
-
-
-def _payout_subject(request: PayoutRequest, record: PayoutRecord | None) -> LogFacts:
-    subject: dict[str, str | int | None] = {
-        "payout_id": request.payout_id,
-        "attempt_id": request.attempt_id,
-        "profile": request.profile,
-        "scheme": request.scheme,
-        "digest": _digest(request.body),
-        **_target_subject(request.target),
-    }
-    if record is not None:
-        # The limits of the hour and the day are counted from these.
-        subject |= {
-            "programme_id": _seen(record.programme_id),
-            "amount_minor": _seen(record.amount_minor),
-            "currency": _seen(record.currency),
-        }
-    return subject
-
-
-def _seen(value: object) -> str | int | None:
-    """What a row says, before any rule has looked at it: a long text by its digest, what is no text by its type."""
-    match value:
-        case None | int():
-            return value
-        case str() if len(value) <= NAME_CHARS_MAX:
-            return value
-        case str():
-            return f"sha256 {_digest(value.encode())}"
-        case _:
-            return type(value).__name__
-
-
-def _token_subject(claims: Claims) -> LogFacts:
-    return {
-        "client_id": claims.client_id,
-        "programme_id": claims.programme_id,
-        "token_id": claims.token_id,
-        "expires_at": claims.expires_at,
-        "digest": _digest(canonical.encode(claims.model_dump(mode="json"))),
-    }
-
-
-def _digest(message: bytes) -> str:
-    return hashlib.sha256(message).hexdigest()
-
-
-def _access_claims(claims: Claims) -> AccessClaims:
-    return AccessClaims(
-        client_id=claims.client_id,
-        programme_id=claims.programme_id,
-        scopes=claims.scopes,
-        audience=claims.audience,
-        issuer=claims.issuer,
-        issued_at=datetime.fromtimestamp(claims.issued_at, tz=UTC),
-        expires_at=datetime.fromtimestamp(claims.expires_at, tz=UTC),
-        token_id=claims.token_id,
-    )
