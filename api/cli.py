@@ -2,7 +2,6 @@
 
 import base64
 import logging
-import os
 import signal
 import sys
 import threading
@@ -25,6 +24,7 @@ from api.collector import calm_collector
 from api.database import migrate as migrate_database
 from api.demo import DemoFailed, play
 from api.embedded import EmbeddedPostgresFailed
+from api.entry import CUSTODIANS, PROGRAMS, become
 from api.operations import (
     OperationFailed,
     audit_database,
@@ -69,7 +69,7 @@ _EXPECTED = (
 def main() -> None:
     """Runs one verb."""
     try:
-        app(standalone_mode=False)
+        app(prog_name="tallystick", standalone_mode=False)
     except typer.Exit as asked:
         sys.exit(asked.exit_code)
     except typer.Abort:
@@ -229,22 +229,13 @@ def load() -> None:
 def _custodians_command(name: str, help_text: str) -> None:
     """One of the enclave's own commands: keys are made, and drafts signed, in its process and not in ours."""
 
-    def become(context: typer.Context) -> None:
-        _become("enclave", [name, *context.args])
+    def hand_on(context: typer.Context) -> None:
+        become(PROGRAMS["enclave"], [name, *context.args])
 
-    keys_app.command(name, context_settings=PASSED_ON, help=help_text)(become)
+    keys_app.command(name, context_settings=PASSED_ON, help=help_text)(hand_on)
 
 
-for _name, _help in {
-    "ceremony": "Makes the token and the first keys, and drafts their admission.",
-    "rotate": "Makes the next version of a key, and drafts its admission.",
-    "retire": "Drafts that a key signs no more.",
-    "admit-approver": "Drafts that a person may approve payouts.",
-    "dismiss-approver": "Drafts that a person may approve no more.",
-    "read": "Says what a draft resolves, and who has endorsed it.",
-    "endorse": "Puts a custodian's signature under a draft.",
-    "register": "Puts an endorsed draft into force.",
-}.items():
+for _name, _help in CUSTODIANS.items():
     _custodians_command(_name, _help)
 
 
@@ -265,13 +256,13 @@ def attest(
 @app.command(context_settings=PASSED_ON)
 def enclave(context: typer.Context) -> None:
     """The signing process: serve, audit, and what custodians do (see `tallystick enclave serve --help`)."""
-    _become("enclave", context.args)
+    become(PROGRAMS["enclave"], context.args)
 
 
 @app.command(context_settings=PASSED_ON)
 def bank(context: typer.Context) -> None:
     """The sandbox bank, a server of its own (see `tallystick bank --help`)."""
-    _become("partners.sandbox", context.args)
+    become(PROGRAMS["bank"], context.args)
 
 
 @app.command()
@@ -416,11 +407,6 @@ def _log_to_stderr() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     for noisy in ("procrastinate", "httpx", "httpcore"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-
-
-def _become(module: str, arguments: list[str]) -> None:
-    """Goes on as another of our programs: what it inherits, such as a descriptor with a PIN, is its own."""
-    os.execv(sys.executable, [sys.executable, "-P", "-m", module, *arguments])
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ from tests.partners.sandbox.bank_process import BankProcess
 
 TALLYSTICK = Path(sys.executable).with_name("tallystick")
 ROTATED = (Purpose.PAYOUT, Purpose.BANK, Purpose.ACCESS_TOKEN, Purpose.CHECKPOINT)
-AHEAD = timedelta(seconds=20)
+AHEAD = timedelta(seconds=10)
 PAUSE_S = 0.01
 """Between two requests of one caller, so that two processors are enough for the custodians' commands as well."""
 ORIGIN = "rotation.test"

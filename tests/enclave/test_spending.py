@@ -103,6 +103,8 @@ def _message(number: int, body: bytes) -> bytes:
         "payout_id": payout_id(number),
         "profile": "clearbank.sct",
         "purpose": "payout",
+        "scheme": "body_rsa_sha256",
+        "target": None,
     }
     return canonical.encode(message)
 
