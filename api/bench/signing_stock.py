@@ -23,7 +23,8 @@ from ledger.store.payouts import Attempt, Payout
 from ledger.store.schema import accounts
 from ledger.store.tx import Tx
 from partners.clearbank.payments import prepare
-from partners.contract import Instruction, Rail
+from partners.contract import Rail
+from partners.host.bank import instruction_of
 
 LOT = 500
 CREDITOR_NAME, CREDITOR_IBAN = "Hotel Mirador", "ES9121000418450200051332"
@@ -89,19 +90,6 @@ def _order(tx: Tx, market: Market, party_id: PartyId) -> PayoutOrder:
 
 
 def _waiting(payout: Payout, attempt: Attempt) -> Waiting:
-    request = prepare(
-        Instruction(
-            payout_id=payout.id,
-            rail=Rail(payout.rail),
-            amount_minor=payout.amount_minor,
-            currency=payout.currency,
-            creditor_name=payout.creditor_name,
-            creditor_iban=payout.creditor_iban,
-            debtor_name=payout.debtor_name,
-            debtor_iban=payout.debtor_iban,
-            end_to_end_id=payout.end_to_end_id,
-            remittance=payout.remittance,
-        )
-    )
+    request = prepare(instruction_of(payout))
     assert request.body is not None, "a payment has a body"
     return Waiting(payout.id, attempt.id, request.profile, request.body)

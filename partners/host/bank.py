@@ -125,7 +125,7 @@ class BankHost:
         return True
 
     def _sign_and_send(self, payout: Payout, attempt: Attempt) -> None:
-        instruction = _instruction(payout)
+        instruction = instruction_of(payout)
         try:
             request = self.adapter.prepare(instruction)
             body = request.body or b""
@@ -208,7 +208,7 @@ class BankHost:
     def _look_for(
         self, payout: Payout, programme: Programme, since: datetime, until: datetime
     ) -> list[tuple[PaymentStatus, bytes]]:
-        instruction = _instruction(payout)
+        instruction = instruction_of(payout)
         found: list[tuple[PaymentStatus, bytes]] = []
         for page in range(1, ENQUIRY_PAGES_MAX + 1):
             request = self.adapter.status_request(
@@ -387,7 +387,8 @@ def _kept(signed: Signature | SignedHeaders) -> str:
     return signed.signature_base64
 
 
-def _instruction(payout: Payout) -> Instruction:
+def instruction_of(payout: Payout) -> Instruction:
+    """What the bank is asked to do for a payout."""
     return Instruction(
         payout_id=payout.id,
         rail=Rail(payout.rail),
