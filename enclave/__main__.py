@@ -32,7 +32,7 @@ from enclave.log import LogBroken, LogUnavailable, SigningLog, audit, read_log
 from enclave.measurement import Configuration, Measurement, MeasurementFailed, measure
 from enclave.mirror import HeadsUnavailable, Mirror, contradiction
 from enclave.pin import PinUnreadable
-from enclave.policy import APPROVALS_NEEDED, PAYMENT_LIMIT_MINOR_MAX, Conditions, Limits
+from enclave.policy import APPROVALS_NEEDED, CARDS_PER_HOUR, PAYMENT_LIMIT_MINOR_MAX, Conditions, Limits
 from enclave.refusals import refusal
 from enclave.resolutions import ResolutionInvalid, ResolutionsUnavailable
 from enclave.roster import Roster, RosterInvalid
@@ -156,6 +156,7 @@ def _limits(arguments: argparse.Namespace) -> Limits:
         per_payment_minor=arguments.per_payment_limit_minor,
         per_hour_minor=arguments.per_hour_limit_minor,
         per_day_minor=arguments.per_day_limit_minor,
+        cards_per_hour=arguments.cards_per_hour,
     )
     if arguments.production and (limits.per_hour_minor is None or limits.per_day_minor is None):
         raise ArgumentsRefused("production needs --per-hour-limit-minor and --per-day-limit-minor")
@@ -326,7 +327,7 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
             f"--per-{length}-limit-minor",
             type=int,
             metavar="N",
-            help=f"what a programme may pay out in the last {length}, in one currency (default: no limit)",
+            help=f"what may leave one account in the last {length}, in one currency (default: no limit)",
         )
     _add_conditions(parser)
     parser.add_argument(
@@ -337,6 +338,13 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         type=int,
         metavar="COUNT",
         help="go on although the log or the database was put back; COUNT is the database's last head (0: none)",
+    )
+    parser.add_argument(
+        "--cards-per-hour",
+        type=_at_least(0),
+        default=CARDS_PER_HOUR,
+        metavar="N",
+        help=f"how many cards of one programme are taken in in the last hour (default: {CARDS_PER_HOUR})",
     )
     parser.add_argument(
         "--card-recipient",

@@ -15,7 +15,7 @@ from enclave.canonical import JsonUnreadable, parse_object
 
 YEARS = range(2000, 2100)
 # Of shorter numbers eight digits and the last four would leave too few to be guessed.
-LONG_NUMBER_DIGITS = 16
+BIN_DIGITS = 6
 # A card is good until its last month is over wherever it is used: the last zone is twelve hours behind UTC.
 LAST_ZONE_BEHIND = timedelta(hours=12)
 
@@ -53,8 +53,8 @@ class Card:
 
     @property
     def bin(self) -> str:
-        """The issuer's digits: the first eight of a number of sixteen and more, the first six of a shorter one."""
-        return self.number[: 8 if len(self.number) >= LONG_NUMBER_DIGITS else 6]
+        """The issuer's digits: the first six. PCI DSS would show eight of a long number; they would leave too few."""
+        return self.number[:BIN_DIGITS]
 
     @property
     def last_four(self) -> str:

@@ -160,6 +160,7 @@ def _limits_members(limits: Limits) -> canonical.JsonValue:
         "per_payment_minor": limits.per_payment_minor,
         "per_hour_minor": limits.per_hour_minor,
         "per_day_minor": limits.per_day_minor,
+        "cards_per_hour": limits.cards_per_hour,
     }
 
 

@@ -15,6 +15,7 @@ from enclave.notes import Checkpoint
 from enclave.resolutions import EMPTY, Head
 from enclave.spending import Purse, Spending, Window
 
+CARDS = "cards"
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
 
 
@@ -115,13 +116,15 @@ class Memory:
                 self._remember_payout(entry.facts, at)
             case "checkpoint":
                 self._remember_checkpoint(entry.facts)
+            case "card_seal":
+                self._spending.note(cards_of(str(entry.facts["programme_id"])), 1, at=at)
             case _:
                 pass
 
     def _remember_payout(self, facts: LogFacts, at: datetime) -> None:
         payout_id = str(facts["payout_id"])
         if payout_id not in self._payouts:
-            purse = Purse(str(facts["programme_id"]), str(facts["currency"]))
+            purse = Purse(str(facts["debtor"]), str(facts["currency"]))
             self._spending.note(purse, int(facts["amount_minor"] or 0), at=at)
         target = facts.get("target")
         self._payouts[payout_id] = SignedPayout(
@@ -133,3 +136,8 @@ class Memory:
     def _remember_checkpoint(self, facts: LogFacts) -> None:
         origin, root = str(facts["origin"]), bytes.fromhex(str(facts["root"]))
         self._checkpoints[origin] = Checkpoint(origin=origin, size=int(facts["size"] or 0), root=root)
+
+
+def cards_of(programme_id: str) -> Purse:
+    """The purse that a programme takes new cards from: one each."""
+    return Purse(programme_id, CARDS)

@@ -35,6 +35,9 @@ APPROVALS_NEEDED = 2
 EXPORT_FORMAT = "tallystick-export"
 # The largest SEPA credit transfer: 999,999,999.99 euros.
 PAYMENT_LIMIT_MINOR_MAX = 999_999_999_99
+# With six digits, the last four and the fingerprint of a card, its number is one of 100,000: at this rate days, and in
+# the log.
+CARDS_PER_HOUR = 1_000
 
 RAIL_OF_PROFILE: Mapping[str, str] = {"clearbank.sct": "SCT", "clearbank.sct_inst": "SCT_INST"}
 
@@ -57,7 +60,8 @@ _ORDER_FIELDS = (
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much signatures may move: one of them, and those of a programme in the last hour and the last day.
+    """How much signatures may move: one of them, and those from one account in the last hour and the last day; and how
+    many cards of a programme are taken in in an hour.
 
     Units: minor units of the payment's currency. None: as much as there is.
     """
@@ -65,6 +69,7 @@ class Limits:
     per_payment_minor: int = PAYMENT_LIMIT_MINOR_MAX
     per_hour_minor: int | None = None
     per_day_minor: int | None = None
+    cards_per_hour: int | None = CARDS_PER_HOUR
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,6 +79,7 @@ class RefusalCode(StrEnum):
     # Attestations.
     NOT_MEASURED = "not_measured"
     # Cards.
+    CARDS_OVER_HOUR = "cards_over_hour"
     CARD_VAULT_CLOSED = "card_vault_closed"
     CARD_RECIPIENT_UNKNOWN = "card_recipient_unknown"
     CARD_UNREADABLE = "card_unreadable"
@@ -147,6 +148,7 @@ _DETAILS: dict[RefusalCode, str] = {
     RefusalCode.MANIFEST_UNREADABLE: "the manifest is not a JSON object, or is too large",
     RefusalCode.MANIFEST_FORMAT_REFUSED: "the manifest is not a tallystick-export with files",
     RefusalCode.NOT_MEASURED: "the enclave was not measured when it started",
+    RefusalCode.CARDS_OVER_HOUR: "the programme has had as many cards taken in in an hour as it may",
     RefusalCode.CARD_VAULT_CLOSED: "this enclave holds no keys for cards",
     RefusalCode.CARD_RECIPIENT_UNKNOWN: "no recipient of this name was configured when the enclave started",
     RefusalCode.CARD_UNREADABLE: "the card is not a JWE that opens with the enclave's key",

@@ -217,13 +217,13 @@ EMPTY = Register(heads=(Head(0, BEFORE_THE_FIRST),), keys={}, approvers={})
 
 def register_of(resolutions: Iterable[SignedResolution], roster: Roster) -> Register:
     """What holds after these resolutions; those that do not count are named in `left_out`."""
-    register = EMPTY
+    register, left_out = EMPTY, []
     for place, signed in enumerate(resolutions, start=1):
         try:
             register = resolved(register, signed, roster)
         except ResolutionInvalid as error:
-            register = replace(register, left_out=(*register.left_out, f"document {place}: {error}"))
-    return register
+            left_out.append(f"document {place}: {error}")
+    return replace(register, left_out=tuple(left_out))
 
 
 def resolved(register: Register, signed: SignedResolution, roster: Roster) -> Register:
@@ -268,7 +268,8 @@ def read_document(document: str) -> Resolution:
         resolution = Resolution.model_validate_json(document)
     except ValidationError as error:
         places = {".".join(str(step) for step in fault["loc"]) for fault in error.errors(include_input=False)}
-        raise ResolutionInvalid(f"it is no resolution: {', '.join(sorted(places))[:200]}") from None
+        # Names of members are the document's own words, and not for a screen as they are.
+        raise ResolutionInvalid(f"it is no resolution: {', '.join(sorted(places))[:200]!a}") from None
     if resolution.document() != document:
         raise ResolutionInvalid("it is not canonical JSON")
     return resolution

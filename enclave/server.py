@@ -153,8 +153,8 @@ class Server:
 
     def _welcome(self, connection: socket.socket) -> None:
         if len(self._callers) >= CALLERS_MAX:
-            connection.close()
-            return
+            # Whoever has been silent longest: nobody locks the others out by holding connections.
+            self._drop(next(iter(self._callers.values())))
         connection.setblocking(False)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER_BYTES)
         self._callers[connection.fileno()] = _Caller(connection=connection, peer=_peer_of(connection))
@@ -162,6 +162,10 @@ class Server:
 
     def _answer(self, callers: Sequence[_Caller]) -> None:
         received = [(caller, self._receive(caller)) for caller in callers]
+        for caller in callers:
+            number = caller.connection.fileno()
+            if number in self._callers:
+                self._callers[number] = self._callers.pop(number)
         round_ = [(caller, data) for caller, data in received if data is not None]
         letters = [Letter(peer=caller.peer, data=data) for caller, data in round_]
         answers = self._signer.answer(letters) if letters else []

@@ -26,7 +26,7 @@ from enclave.keys import KeyAddress, KeyBackendFailure, KeyIdentity, Purpose, To
 from enclave.loading import Loading
 from enclave.log import EntryKind, LogEntry, LogFacts, LogUnavailable, SigningLog
 from enclave.measurement import Measurement
-from enclave.memory import Memory
+from enclave.memory import Memory, cards_of
 from enclave.mirror import Mirror
 from enclave.pen import Grant, Pen
 from enclave.policy import CLOCK_SKEW_S_MAX, Before, Conditions, Limits
@@ -58,7 +58,7 @@ from enclave.protocol import (
 from enclave.refusals import Refusal, RefusalCode, refusal
 from enclave.seal_count import SealCount
 from enclave.spending import Purse, Window
-from enclave.subjects import subject_of
+from enclave.subjects import debtor_of, subject_of
 
 Clock: TypeAlias = Callable[[], datetime]
 NAME_CHARS_MAX = 64
@@ -237,7 +237,7 @@ class Signer:
     def _decide_card(self, letter: Letter, request: CardRequest, shared: _Round) -> _Case:
         """What becomes of the card is done at once, and shown when it is in the log."""
         try:
-            why = self._refuse_by_state(request, shared)
+            why = self._refuse_by_state(request, shared) or self._refuse_many_cards(request, shared)
             if why is None:
                 decision = CardDesk(self._card_vault(shared.now)).decide(request, now=shared.now)
                 why = decision.outcome if isinstance(decision.outcome, Refusal) else None
@@ -251,6 +251,13 @@ class Signer:
         facts = {**_sender(letter), **decision.facts}
         entry = LogEntry(kind=EntryKind.GRANTED, purpose=request.purpose, facts=facts)
         return _Case(outcome=decision.outcome, entry=entry)
+
+    def _refuse_many_cards(self, request: CardRequest, shared: _Round) -> Refusal | None:
+        """Who may have any number sealed could find out a card's by its fingerprint: it must not be quick."""
+        if not isinstance(request, CardSealRequest) or self._limits.cards_per_hour is None:
+            return None
+        taken = shared.memory.spent(cards_of(request.programme_id), Window.HOUR, now=shared.now)
+        return refusal(RefusalCode.CARDS_OVER_HOUR) if taken >= self._limits.cards_per_hour else None
 
     def _card_vault(self, now: datetime) -> CardVault:
         keys = CardKeys(
@@ -380,7 +387,7 @@ def _record_of(request: SigningRequest, shared: _Round) -> PayoutRecord | None:
 def _signed_before(record: PayoutRecord | None, shared: _Round) -> Before:
     if record is None:
         return Before()
-    purse = Purse(record.programme_id, record.currency)
+    purse = Purse(debtor_of(record), record.currency)
     signed = shared.memory.signed_payout(record.payout_id)
     return Before(
         digest=None if signed is None else signed.digest,

@@ -1,4 +1,4 @@
-"""What was signed away lately, programme by programme: the sums that the limits by the hour and the day look at.
+"""What was signed away lately, account by account: the sums that the limits by the hour and the day look at.
 
 A payout counts once, when it is first signed; signing it again moves no more money. A window slides: an hour is the
 last 3,600 seconds, not the hour on the clock. Knows no limits, no clock and no log. Units: minor units.
@@ -19,9 +19,12 @@ class Window(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Purse:
-    """Whose money, and in which currency: what a limit is counted for."""
+    """Which account the money leaves, and in which currency: what a limit is counted for.
 
-    programme_id: str
+    Not the programme: whoever writes the database can write another programme over the same account.
+    """
+
+    account: str
     currency: str
 
 

@@ -82,10 +82,16 @@ def _payout_subject(request: PayoutRequest, record: PayoutRecord | None) -> LogF
         # The limits of the hour and the day are counted from these.
         subject |= {
             "programme_id": _seen(record.programme_id),
+            "debtor": debtor_of(record),
             "amount_minor": _seen(record.amount_minor),
             "currency": _seen(record.currency),
         }
     return subject
+
+
+def debtor_of(record: PayoutRecord) -> str:
+    """The account that a payout leaves, by which the limits count; its number itself is not for the log."""
+    return _digest(str(record.debtor_iban).encode())
 
 
 def _seen(value: object) -> str | int | None:

@@ -64,7 +64,7 @@ def test_a_card_goes_in_and_a_token_comes_out(till: Till) -> None:
     told = answer.json()
     assert told == {
         "id": told["id"],
-        "bin": "41111111",
+        "bin": "411111",
         "last_four": "1111",
         "expiry_month": 12,
         "expiry_year": 2028,

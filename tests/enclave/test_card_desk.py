@@ -51,7 +51,7 @@ def test_a_card_is_answered_with_what_may_be_shown_of_it() -> None:
     assert told == {
         "ok": True,
         "card_id": CARD_ID,
-        "bin": "41111111",
+        "bin": "411111",
         "last_four": "1111",
         "expiry_month": 12,
         "expiry_year": 2028,
@@ -137,6 +137,6 @@ def test_no_spoilt_message_is_answered_for_another_card() -> None:
         else:
             assert data == datagram(good)
         if isinstance(decision.outcome, SealedCard):
-            assert (decision.outcome.bin, decision.outcome.last_four) == ("41111111", "1111")
+            assert (decision.outcome.bin, decision.outcome.last_four) == ("411111", "1111")
 
     assert {"unreadable", "answered", "card_unreadable", "card_context_mismatch"} <= set(told), told

@@ -185,7 +185,7 @@ def test_a_card_from_a_point_that_is_none_is_unreadable(caller: Caller, point: b
 
 TAMPERED: dict[str, object] = {
     "card_id": f"crd_{2:032x}",
-    "bin": "41111112",
+    "bin": "411112",
     "last_four": "1112",
     "expiry_month": 11,
     "expiry_year": 2029,

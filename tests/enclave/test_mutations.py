@@ -1136,6 +1136,7 @@ EXAMPLES: Mapping[RefusalCode, Sequence[Situation | CardSituation]] = {
     RefusalCode.MANIFEST_UNREADABLE: [Situation(of(MANIFESTS[0], manifest=base64.b64encode(b"[]").decode()))],
     RefusalCode.MANIFEST_FORMAT_REFUSED: [Situation(of(MANIFESTS[0], manifest=PAYMENT))],
     RefusalCode.NOT_MEASURED: [Situation(datagram({"purpose": "attestation", "nonce": "A" * 43 + "="}))],
+    RefusalCode.CARDS_OVER_HOUR: [Situation(datagram(SEAL), limits=Limits(cards_per_hour=0))],
     RefusalCode.CARD_VAULT_CLOSED: [
         Situation(datagram(said), keyring=Keyring(KEYRING.backend, NothingResolved()))
         for said in (SEAL, RESEAL, FORWARD)

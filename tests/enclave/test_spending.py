@@ -155,11 +155,13 @@ def test_a_day_is_counted_by_itself(desk: Callable[[Limits], Desk]) -> None:
     assert ours.ask(3) == ["signed"]
 
 
-def test_each_programme_has_its_own_limit(desk: Callable[[Limits], Desk]) -> None:
+def test_a_new_programme_over_the_same_account_has_no_limit_of_its_own(
+    desk: Callable[[Limits], Desk],
+) -> None:
     ours = desk(THREE)
 
     assert ours.ask(1, 2, 3, 4)[-1] == "over_hour_limit"
-    assert ours.ask(5, programme_id=OTHER_PROGRAMME) == ["signed"]
+    assert ours.ask(5, programme_id=OTHER_PROGRAMME) == ["over_hour_limit"]
 
 
 def test_a_payout_that_is_signed_again_counts_once(desk: Callable[[Limits], Desk]) -> None:
