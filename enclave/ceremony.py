@@ -19,6 +19,7 @@ from pkcs11.util.ec import encode_named_curve_parameters
 from enclave.backends.function_list import initialise_token
 from enclave.backends.mechanisms import refuse_missing_mechanisms
 from enclave.backends.pkcs11 import (
+    KeyHalves,
     check_key,
     find_halves,
     find_token,
@@ -167,6 +168,9 @@ def _key_made_ready(session: pkcs11.Session, address: KeyAddress, directory: Pat
     is_secret = algorithm_of(address.purpose).is_secret
     file = None if is_secret else directory / f"{address.purpose}-v{address.version}.pem"
     halves = find_halves(session, address)
+    if file is not None and not file.exists() and _is_half_made(halves):
+        _clear_away(address, halves)
+        halves = KeyHalves(public=None, hidden=None)
     if halves.hidden is not None:
         (identity, _), deed = check_key(address, halves), Deed.WAS_THERE
     elif file is not None and file.exists():
@@ -179,6 +183,23 @@ def _key_made_ready(session: pkcs11.Session, address: KeyAddress, directory: Pat
     if file is not None:
         _write_public_key(file, identity)
     return CeremonyLine(identity=identity, deed=deed, public_key_file=file)
+
+
+def _is_half_made(halves: KeyHalves) -> bool:
+    """Whether the machine stopped while the token wrote the pair: it does not say yet that it was made there."""
+    return halves.hidden is not None and not halves.hidden[Attribute.LOCAL]
+
+
+def _clear_away(address: KeyAddress, halves: KeyHalves) -> None:
+    """Takes away a pair that nobody has seen; nothing was ever signed by it."""
+    try:
+        for half in (halves.hidden, halves.public):
+            if half is not None:
+                half.destroy()
+    except PKCS11Error as error:
+        raise KeyBackendFailure(
+            f"half a key {address} cannot be cleared away ({type(error).__name__})"
+        ) from error
 
 
 def _make_key(

@@ -124,7 +124,8 @@ class Memory:
     def _remember_payout(self, facts: LogFacts, at: datetime) -> None:
         payout_id = str(facts["payout_id"])
         if payout_id not in self._payouts:
-            purse = Purse(str(facts["debtor"]), str(facts["currency"]))
+            # Older records name the programme alone.
+            purse = Purse(str(facts.get("debtor", facts["programme_id"])), str(facts["currency"]))
             self._spending.note(purse, int(facts["amount_minor"] or 0), at=at)
         target = facts.get("target")
         self._payouts[payout_id] = SignedPayout(

@@ -269,7 +269,9 @@ def read_document(document: str) -> Resolution:
     except ValidationError as error:
         places = {".".join(str(step) for step in fault["loc"]) for fault in error.errors(include_input=False)}
         # Names of members are the document's own words, and not for a screen as they are.
-        raise ResolutionInvalid(f"it is no resolution: {', '.join(sorted(places))[:200]!a}") from None
+        named = ", ".join(sorted(places))[:200].encode("ascii", "backslashreplace").decode()
+        shown = "".join(letter if letter.isprintable() else "?" for letter in named)
+        raise ResolutionInvalid(f"it is no resolution: {shown}") from None
     if resolution.document() != document:
         raise ResolutionInvalid("it is not canonical JSON")
     return resolution

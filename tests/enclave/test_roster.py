@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enclave.roster import Roster, RosterInvalid, is_person_id, read_roster, signed_by
+from enclave.roster import Roster, RosterInvalid, is_person_id, p256_key, read_roster, signed_by
 from tests.enclave.council import TRIO, pem_of, person, roster_file, roster_of, signature_by
 
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
@@ -101,8 +101,9 @@ def test_a_changed_byte_is_seen_in_the_rosters_hash_or_changes_nothing(place: in
 
 
 def decided_by(roster: Roster) -> object:
-    """The roster apart from how its keys are wrapped into lines."""
-    return roster.threshold, {name: "".join(pem.split()) for name, pem in roster.custodians.items()}
+    """The roster apart from how its keys are spelt: by the points on the curve."""
+    keys = {name: p256_key(pem) for name, pem in roster.custodians.items()}
+    return roster.threshold, {name: key and key.public_numbers() for name, key in keys.items()}
 
 
 def test_the_hash_is_of_threshold_names_and_keys() -> None:
