@@ -18,6 +18,7 @@ from api.resealing import Resealing
 from api.waiting_payouts import WaitingPayouts
 from enclave.client import EnclaveRefused
 from enclave.notes import key_of_note
+from enclave.refusals import RefusalCode
 from ledger.core.errors import EvidenceBroken
 from ledger.core.ids import NoticeId, PartyId, PayoutId, ProgrammeId
 from ledger.core.payout import PayoutState, PayoutTrigger
@@ -52,6 +53,7 @@ OVERDUE_MAX = 200
 OVERDUE_AFTER = timedelta(seconds=payouts.RETRY_DELAY_MAX_S + 300)  # by then any promise to try again was due
 RESCREEN_PAGE = 200
 LEFT_BEHIND = timedelta(minutes=15)  # far longer than any sending takes
+ASKINGS_MAX = 1000  # for one head, while the enclave reads its leaves
 SEALINGS_MAX = 1000  # one after another, while there is more to seal than one checkpoint takes
 STATEMENT_HOUR = 3  # when the bank has closed the day before, in its own zone
 HTTP_REFUSED = range(400, 500)
@@ -307,14 +309,19 @@ class Jobs:
         return head, note
 
     def _sign_head(self, programme: Programme, head: TreeHead) -> str:
-        try:
-            signed = self.parts.enclave.checkpoint(
-                origin=origin(programme.name), size=head.size, root=head.root
-            )
-        except EnclaveRefused as refused:
-            # Another worker has had a larger head signed meanwhile: the job is done again over that one.
-            raise NotYet(f"the enclave would not sign a head of {head.size}: {refused.code}") from refused
-        return signed.note
+        """Has a head signed. The enclave reads the leaves itself, so many at a time: then it is asked again."""
+        for _ in range(ASKINGS_MAX):
+            try:
+                return self.parts.enclave.checkpoint(
+                    origin=origin(programme.name), size=head.size, root=head.root
+                ).note
+            except EnclaveRefused as refused:
+                if refused.code != RefusalCode.CHECKPOINT_GROWING:
+                    # Another worker has had a larger head signed meanwhile: the job is done again over that one.
+                    raise NotYet(
+                        f"the enclave would not sign a head of {head.size}: {refused.code}"
+                    ) from refused
+        raise NotYet(f"the enclave has not read all leaves of a head of {head.size} yet")
 
     def make_export(self, programme_id: ProgrammeId, export_id: str) -> None:
         """Seals the book, writes its audit package, and has the package's manifest signed."""

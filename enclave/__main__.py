@@ -37,7 +37,7 @@ from enclave.refusals import refusal
 from enclave.resolutions import ResolutionInvalid, ResolutionsUnavailable
 from enclave.roster import Roster, RosterInvalid
 from enclave.server import Server, SocketUnavailable
-from enclave.store import DatabaseFacts, DatabaseHeads, DatabaseResolutions
+from enclave.store import DatabaseFacts, DatabaseHeads, DatabaseLeaves, DatabaseResolutions
 
 EXIT_DONE = 0
 EXIT_BROKEN = 1
@@ -87,11 +87,13 @@ def _serve(arguments: argparse.Namespace) -> int:
         DatabaseResolutions(database_url) as resolutions,
         closing(_keyring(arguments, roster, resolutions)) as keyring,
         DatabaseFacts(database_url) as facts,
+        DatabaseLeaves(database_url) as leaves,
         DatabaseHeads(database_url, name=arguments.name) as heads,
         Server(
             socket_path=arguments.socket,
             keyring=keyring,
             facts=facts,
+            leaves=leaves,
             log=log,
             clock=_now,
             limits=limits,

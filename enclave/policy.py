@@ -28,6 +28,7 @@ from enclave.protocol import (
 from enclave.refusals import Refusal, RefusalCode, refusal
 from enclave.targets import allows_query, allows_target
 from enclave.tokens import LIFETIME_S_MAX
+from enclave.tree import Tree
 from enclave.webhook_desk import is_payload
 
 CLOCK_SKEW_S_MAX = 120
@@ -179,15 +180,26 @@ def refuse_access_token(request: AccessTokenRequest, *, now: datetime) -> Refusa
     return None
 
 
-def refuse_checkpoint(request: CheckpointRequest, *, last: Checkpoint | None) -> Refusal | None:
-    """Why this checkpoint may not be signed after the last one of its origin, or None if it may."""
-    if last is None or request.size > last.size:
-        return None
-    if request.size < last.size:
+def refuse_checkpoint(
+    request: CheckpointRequest, *, last: Checkpoint | None, tree: Tree | None
+) -> Refusal | None:
+    """Why this checkpoint may not be signed after the last one of its origin, or None if it may.
+
+    `tree` is how far the enclave has grown the log's from there; None: there are not so many leaves. Up to the last
+    size it is not asked for: what was signed decides, and the same may be signed again.
+    """
+    if last is not None and request.size < last.size:
         return refusal(RefusalCode.CHECKPOINT_REWINDS)
-    if request.root != last.root:
+    if last is not None and request.size == last.size:
+        return None if request.root == last.root else refusal(RefusalCode.CHECKPOINT_FORKS)
+    if tree is None:
+        return refusal(RefusalCode.CHECKPOINT_BEYOND_LOG)
+    if last is not None and tree.contradicts(last):
         return refusal(RefusalCode.CHECKPOINT_FORKS)
-    return None
+    if tree.size < request.size:
+        return refusal(RefusalCode.CHECKPOINT_GROWING)
+    wanted = Checkpoint(request.origin, request.size, request.root)
+    return None if tree.is_under(wanted) else refusal(RefusalCode.CHECKPOINT_FORKS)
 
 
 def refuse_export(request: ExportRequest) -> Refusal | None:

@@ -18,7 +18,7 @@ class RefusalCode(StrEnum):
     MESSAGE_NOT_CANONICAL = "message_not_canonical"
     MESSAGE_FIELDS_REFUSED = "message_fields_refused"
 
-    # Payouts: what the database says.
+    # What the database says: first of all whether it can be asked, then of payouts.
     FACTS_UNAVAILABLE = "facts_unavailable"
     PAYOUT_UNKNOWN = "payout_unknown"
     STATE_NOT_SUBMITTED = "state_not_submitted"
@@ -70,7 +70,9 @@ class RefusalCode(StrEnum):
 
     # Checkpoints.
     CHECKPOINT_REWINDS = "checkpoint_rewinds"
+    CHECKPOINT_BEYOND_LOG = "checkpoint_beyond_log"
     CHECKPOINT_FORKS = "checkpoint_forks"
+    CHECKPOINT_GROWING = "checkpoint_growing"
 
     # Exports.
     MANIFEST_UNREADABLE = "manifest_unreadable"
@@ -144,7 +146,9 @@ _DETAILS: dict[RefusalCode, str] = {
     RefusalCode.TOKEN_LIFETIME_REFUSED: "a token lives from one second to one hour",
     RefusalCode.TOKEN_CLOCK_REFUSED: "the time of issue is not close to the enclave's clock",
     RefusalCode.CHECKPOINT_REWINDS: "a larger checkpoint of this log was signed before",
-    RefusalCode.CHECKPOINT_FORKS: "another root was signed for this size before",
+    RefusalCode.CHECKPOINT_BEYOND_LOG: "the database holds no such log, or not so many leaves of it",
+    RefusalCode.CHECKPOINT_FORKS: "another root was signed for this size, or the leaves have another one",
+    RefusalCode.CHECKPOINT_GROWING: "the enclave has not read all leaves up to this size yet: ask again",
     RefusalCode.MANIFEST_UNREADABLE: "the manifest is not a JSON object, or is too large",
     RefusalCode.MANIFEST_FORMAT_REFUSED: "the manifest is not a tallystick-export with files",
     RefusalCode.NOT_MEASURED: "the enclave was not measured when it started",

@@ -20,6 +20,7 @@ from enclave.approvals import Approver
 from enclave.card_vault import Recipient
 from enclave.facts import PayoutFacts
 from enclave.keyring import Keyring, Sweep
+from enclave.leaves import Leaves
 from enclave.log import SigningLog
 from enclave.measurement import Measurement
 from enclave.mirror import Mirror
@@ -55,6 +56,7 @@ class Server:
         socket_path: Path,
         keyring: Keyring,
         facts: PayoutFacts,
+        leaves: Leaves,
         log: SigningLog,
         clock: Clock,
         limits: Limits,
@@ -78,6 +80,7 @@ class Server:
         self._signer = Signer(
             keyring=keyring,
             facts=facts,
+            leaves=leaves,
             log=log,
             clock=clock,
             limits=limits,

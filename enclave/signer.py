@@ -1,10 +1,10 @@
 """The desk between a request and a key: read, look up, decide, record, and only then sign.
 
 Takes a round of requests at once: one look at the database for all payouts among them, one decision each, one
-write of all decisions, then the signatures, made while the disk makes the decisions durable. No signature goes out
-whose decision is not on the disk, and none is made whose decision could not be written. Fails closed: whatever goes
-wrong, the answer is a refusal. Knows no sockets; must be called by one thread only, because python-pkcs11 with two
-threads brings SoftHSM down.
+write of all decisions, then the signatures, made while the disk makes the decisions durable. Checkpoints look at their
+leaves one after another, because each goes on from the one before. No signature goes out whose decision is not on the
+disk, and none is made whose decision could not be written. Fails closed: whatever goes wrong, the answer is a refusal.
+Knows no sockets; must be called by one thread only, because python-pkcs11 with two threads brings SoftHSM down.
 """
 
 import hashlib
@@ -20,9 +20,11 @@ from enclave.card_desk import CardDesk, card_subject
 from enclave.card_vault import CardKeys, CardVault, Recipient
 from enclave.disk import Disk
 from enclave.facts import PayoutFacts, PayoutRecord
+from enclave.growth import Growth
 from enclave.key_desk import KeyDesk
 from enclave.keyring import Keyring, NoKey, Sweep
 from enclave.keys import KeyAddress, KeyBackendFailure, KeyIdentity, Purpose, TokenLost
+from enclave.leaves import Leaves
 from enclave.loading import Loading
 from enclave.log import EntryKind, LogEntry, LogFacts, LogUnavailable, SigningLog
 from enclave.measurement import Measurement
@@ -106,6 +108,7 @@ class Signer:
         *,
         keyring: Keyring,
         facts: PayoutFacts,
+        leaves: Leaves,
         log: SigningLog,
         clock: Clock,
         limits: Limits,
@@ -121,6 +124,7 @@ class Signer:
         self._key_desk = KeyDesk(keyring, self._loading)
         self._pen = Pen(keyring, log, measurement)
         self._facts = facts
+        self._growth = Growth(leaves)
         self._log = log
         self._clock = clock
         self._limits = limits
@@ -318,7 +322,7 @@ class Signer:
             case AccessTokenRequest():
                 return policy.refuse_access_token(request, now=shared.now)
             case CheckpointRequest():
-                return policy.refuse_checkpoint(request, last=shared.memory.last_checkpoint(request.origin))
+                return self._refuse_checkpoint(request, shared)
             case ExportRequest():
                 return policy.refuse_export(request)
             case AttestationRequest():
@@ -344,6 +348,14 @@ class Signer:
             approvers=self._approvers(),
             now=shared.now,
         )
+
+    def _refuse_checkpoint(self, request: CheckpointRequest, shared: _Round) -> Refusal | None:
+        last = shared.memory.last_checkpoint(request.origin)
+        try:
+            tree = self._growth.towards(request, last)
+        except Exception:  # noqa: BLE001  # fail closed: what could not be read is not known
+            return refusal(RefusalCode.FACTS_UNAVAILABLE)
+        return policy.refuse_checkpoint(request, last=last, tree=tree)
 
     def _write(self, cases: Sequence[_Case], at: datetime) -> bool:
         try:

@@ -20,6 +20,7 @@ from enclave.log import LogHead
 from enclave.mirror import HeadsUnavailable
 from enclave.protocol import from_base64, to_base64
 from enclave.resolutions import ResolutionsUnavailable, SignedResolution
+from enclave.tree import Tree
 
 CONNECT_TIMEOUT_S = 3
 STATEMENT_TIMEOUT_MS = 3000
@@ -32,6 +33,18 @@ RowT = TypeVar("RowT")
 _COLUMNS = ", ".join(field.name for field in fields(PayoutRecord))
 # Only our own column names are spliced in; the ids go as a parameter.
 _SELECT_PAYOUTS = f"SELECT {_COLUMNS} FROM enclave_payouts WHERE payout_id = ANY(%s)"  # noqa: S608  # see above
+# Every log began with no leaves.
+_SELECT_TREE = """
+    SELECT coalesce(size, 0), coalesce(peaks, '') FROM enclave_logs LEFT JOIN LATERAL (
+        SELECT size, peaks FROM enclave_trees
+        WHERE enclave_trees.programme_id = enclave_logs.programme_id AND size <= %s ORDER BY size DESC LIMIT 1
+    ) AS largest ON true WHERE origin = %s
+"""
+_SELECT_LEAVES = """
+    SELECT leaf_hash FROM enclave_leaves
+    WHERE programme_id = (SELECT programme_id FROM enclave_logs WHERE origin = %s) AND position >= %s AND position < %s
+    ORDER BY position
+"""
 
 
 class _OwnConnection(Generic[RowT]):
@@ -115,6 +128,59 @@ class DatabaseFacts(_OwnConnection[PayoutRecord]):
         connection.execute("SET default_transaction_read_only = on")
         # Times come in UTC: the rules of any other zone would have to be read from files.
         connection.execute("SET timezone = 'UTC'")
+        return connection
+
+
+class DatabaseLeaves(_OwnConnection[tuple[Any, ...]]):
+    """The ledger's logs, in PostgreSQL."""
+
+    def __init__(self, database_url: str) -> None:
+        super().__init__(database_url, row_factory=tuple_row, purpose="tallystick enclave leaves")
+
+    def kept(self, origin: str, *, size_max: int) -> Tree | None:
+        """The largest tree kept of a log, of at most this size; the empty one at least, and None of no log.
+
+        Raises:
+            FactsUnavailable: no connection, no permission, no view, no answer in time, or what is kept is no tree.
+        """
+        rows = self._select(_SELECT_TREE, size_max, origin)
+        try:
+            return Tree.of_peaks(*rows[0]) if rows else None
+        except ValueError as error:
+            raise FactsUnavailable("what is kept is no tree") from error
+
+    def hashes(self, origin: str, *, start: int, end: int) -> Sequence[bytes]:
+        """The hashes of the leaves from one position until just before another, in order, as far as there are any.
+
+        Raises:
+            FactsUnavailable: no connection, no permission, no view, or no answer in time.
+        """
+        return [leaf for (leaf,) in self._select(_SELECT_LEAVES, origin, start, end)]
+
+    def _select(self, statement: LiteralString, *values: object) -> list[tuple[Any, ...]]:
+        try:
+            return self._select_again_if_broken(statement, values)
+        except (psycopg.Error, UnicodeError) as error:
+            self.close()
+            raise FactsUnavailable(type(error).__name__) from error
+
+    def _select_again_if_broken(
+        self, statement: LiteralString, values: Sequence[object]
+    ) -> list[tuple[Any, ...]]:
+        """Asked once in a while: the connection may have ended long ago without anybody noticing."""
+        if self._connection is None:
+            return self._open().execute(statement, values).fetchall()
+        try:
+            return self._connection.execute(statement, values).fetchall()
+        except psycopg.OperationalError:
+            if not self._connection.closed:
+                raise
+            self.close()
+            return self._open().execute(statement, values).fetchall()
+
+    def _open(self) -> psycopg.Connection[tuple[Any, ...]]:
+        connection = super()._open()
+        connection.execute("SET default_transaction_read_only = on")
         return connection
 
 

@@ -30,10 +30,12 @@ from enclave.resolutions import instant_text
 from enclave.roster import read_roster
 from enclave.store import DatabaseResolutions
 from enclave.tokens import key_id_of, verify_access_token
+from ledger.core.merkle import GrowingTree
 from tests.api.installation import PUBLIC_URL, Installation, installed
 from tests.api.talk import Session
 from tests.api.world import open_shop
 from tests.conftest import Database
+from tests.enclave.logs import leaf_of, make_log
 from tests.enclave.modules import copy_of
 from tests.enclave.payouts import ATTEMPT_ID, CREDIT_TRANSFER, PAYOUT_ID, body_of, good_record
 from tests.enclave.process import (
@@ -53,7 +55,7 @@ ROTATED = (Purpose.PAYOUT, Purpose.BANK, Purpose.ACCESS_TOKEN, Purpose.CHECKPOIN
 AHEAD = timedelta(seconds=10)
 PAUSE_S = 0.01
 """Between two requests of one caller, so that two processors are enough for the custodians' commands as well."""
-ORIGIN = "rotation.test"
+LEAVES = 50_000
 PAYMENT = body_of(CREDIT_TRANSFER)
 
 
@@ -207,10 +209,10 @@ class Crowd:
 
 
 def callers(
-    at: Installation, client: EnclaveClient
+    at: Installation, client: EnclaveClient, origin: str
 ) -> dict[Purpose, Callable[[], tuple[str, Callable[[str], bool]]]]:
     """Who asks for what: three of them the enclave, one the API."""
-    sizes = iter(range(1, 10**9))
+    tree = GrowingTree()
     operator, first = make_operator(at.parts), at.operator
 
     def pay() -> tuple[str, Callable[[str], bool]]:
@@ -228,11 +230,12 @@ def callers(
         )
 
     def note() -> tuple[str, Callable[[str], bool]]:
-        size = next(sizes)
-        signed = client.checkpoint(origin=ORIGIN, size=size, root=size.to_bytes(32))
+        tree.append(leaf_of(tree.size))
+        size, root = tree.size, tree.root()
+        signed = client.checkpoint(origin=origin, size=size, root=root)
         return (
             signed.key_id,
-            lambda pem: verify_checkpoint(signed.note, origin=ORIGIN, public_key_pem=pem).size == size,
+            lambda pem: verify_checkpoint(signed.note, origin=origin, public_key_pem=pem).size == size,
         )
 
     def log_in() -> tuple[str, Callable[[str], bool]]:
@@ -260,11 +263,12 @@ def test_keys_are_rotated_under_load_and_nobody_is_refused(
     name = str(conninfo_to_dict(at.environment["TALLYSTICK_DATABASE_URL"])["dbname"])
     database = Database(postgres, name, at.owner, at.owner)
     make_table(database)
+    origin = make_log(database, LEAVES)
     store_row(database, good_record())
     custodian, crowd, begins = Custodian(at), Crowd(), {}
     socket = Path(at.environment["TALLYSTICK_ENCLAVE_SOCKET"])
 
-    with EnclaveClient(socket) as client, crowd.asking(callers(at, client)):
+    with EnclaveClient(socket) as client, crowd.asking(callers(at, client, origin)):
         for purpose in ROTATED:
             begins[purpose] = datetime.now(UTC).replace(microsecond=0) + AHEAD
             custodian.rotate(purpose, begins[purpose])

@@ -17,6 +17,7 @@ from enclave.pinned_hashes import Pins
 from enclave.policy import Conditions, Limits
 from enclave.protocol import Attestation
 from enclave.server import Server
+from tests.enclave.logs import ListedLogs
 from tests.enclave.payouts import MemoryFacts
 from tests.enclave.rings import first, public_pem, software_keyring
 
@@ -80,6 +81,7 @@ def attesting_enclave(
             socket_path=socket_path,
             keyring=keyring,
             facts=MemoryFacts({}),
+            leaves=ListedLogs(),
             log=log,
             clock=lambda: NOW,
             limits=Limits(),

@@ -25,6 +25,7 @@ from tests.enclave.cards import (
     seal_message,
     vault_of,
 )
+from tests.enclave.logs import ListedLogs
 from tests.enclave.mutations import Members, datagram
 from tests.enclave.payouts import MemoryFacts
 
@@ -44,6 +45,7 @@ class CardSituation:
             signer = Signer(
                 keyring=card_ring(KEYS, vault=self.version),
                 facts=MemoryFacts({}),
+                leaves=ListedLogs(),
                 log=log,
                 clock=lambda: NOW,
                 limits=Limits(),

@@ -20,6 +20,7 @@ from enclave.pin import read_pin
 from enclave.policy import Conditions, Limits
 from enclave.server import Server
 from tests.enclave.broken import SilentDatabase
+from tests.enclave.logs import ListedLogs
 
 FAR = frozenset({Purpose.BANK, Purpose.ACCESS_TOKEN})
 
@@ -57,6 +58,7 @@ def _serve(directory: Path, far: KeyBackend) -> None:
             socket_path=directory / "enclave.sock",
             keyring=Keyring(keys, SelfMade(keys.identities())),
             facts=SilentDatabase(),
+            leaves=ListedLogs(),
             log=log,
             clock=lambda: datetime.now(UTC),
             limits=Limits(per_payment_minor=1, per_hour_minor=None, per_day_minor=None),

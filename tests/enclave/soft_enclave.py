@@ -12,6 +12,7 @@ from enclave.log import SigningLog
 from enclave.policy import Conditions, Limits
 from enclave.server import Server
 from enclave.signer import Clock
+from tests.enclave.logs import ListedLogs
 from tests.enclave.payouts import MemoryFacts
 
 
@@ -26,6 +27,7 @@ def soft_enclave(
             socket_path=directory / "enclave.sock",
             keyring=keyring,
             facts=MemoryFacts({}),
+            leaves=ListedLogs(),
             log=log,
             clock=clock,
             limits=Limits(),

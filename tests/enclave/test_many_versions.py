@@ -15,13 +15,13 @@ from enclave.roster import read_roster
 from enclave.store import DatabaseResolutions
 from tests.conftest import Database
 from tests.enclave.council import NOON, SECOND
+from tests.enclave.logs import make_log, root_of
 from tests.enclave.modules import copy_of, printed
 from tests.enclave.process import PIN, TOKEN_LABEL, SoftHsmToken
 
 VERSIONS = 1000
 # A search a key took more than a minute. Machines differ, and other tests run beside this one.
 START_S_MAX = 20
-ORIGIN = "many.example"
 MAKE = f"""
 import json
 from pathlib import Path
@@ -65,15 +65,16 @@ def test_an_enclave_with_a_thousand_versions_starts_and_signs(
         for draft in resolved.all():
             put_in_force(resolutions, draft, read_roster(own.custodians.read_bytes()))
 
+    origin = make_log(database, 1)
     begun_s = time.monotonic()
     url = database.url("tallystick_enclave")
     with own.serving(tmp_path, resolutions=None, database_url=url) as enclave, enclave.client() as client:
         took_s = time.monotonic() - begun_s
         versions = client.key_versions("checkpoint")
-        signed = client.checkpoint(origin=ORIGIN, size=1, root=b"r" * 32)
+        signed = client.checkpoint(origin=origin, size=1, root=root_of(1))
         assert client.load_keys().ready == len(Purpose) + VERSIONS - 1
 
     assert took_s < START_S_MAX
     assert [key.key_id for key in versions] == [f"checkpoint/v{number}" for number in range(1, VERSIONS + 1)]
     assert signed.key_id == f"checkpoint/v{VERSIONS}"
-    assert verify_checkpoint(signed.note, origin=ORIGIN, public_key_pem=made[-1][2]).size == 1
+    assert verify_checkpoint(signed.note, origin=origin, public_key_pem=made[-1][2]).size == 1

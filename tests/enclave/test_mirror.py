@@ -1,5 +1,6 @@
 """The log's head in the database: what is kept, and who sees that a log or a database was put back."""
 
+import base64
 import shutil
 import threading
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from enclave.log import EntryKind, LogEntry, LogHead, LogRecord, SigningLog
 from enclave.mirror import EVERY, HeadsUnavailable, Mirror
 from enclave.policy import Conditions, Limits
 from enclave.signer import Letter, Peer, Signer
+from tests.enclave.logs import ListedLogs, leaves_of, root_of
 from tests.enclave.payouts import MemoryFacts
 from tests.enclave.rings import software_keyring
 
@@ -61,6 +63,7 @@ class Desk:
             signer = Signer(
                 keyring=KEYRING,
                 facts=MemoryFacts({}),
+                leaves=ListedLogs({"o": leaves_of(9)}),
                 log=log,
                 clock=lambda: self.now,
                 limits=Limits(),
@@ -85,7 +88,7 @@ class Desk:
 
 
 def _checkpoint(size: int) -> bytes:
-    root = "q6urq6urq6urq6urq6urq6urq6urq6urq6urq6urq6s="
+    root = base64.b64encode(root_of(size)).decode()
     return f'{{"origin":"o","purpose":"checkpoint","root":"{root}","size":{size}}}'.encode()
 
 

@@ -28,8 +28,10 @@ import pydantic_core
 import pytest
 
 from enclave.facts import PayoutFacts, PayoutRecord
+from enclave.growth import LEAVES_MAX
 from enclave.keyring import Keyring
 from enclave.keys import Purpose, verifies
+from enclave.leaves import Leaves
 from enclave.log import EntryKind, LogEntry, LogHead, SigningLog, audit
 from enclave.mirror import HeadsUnavailable, Mirror
 from enclave.notes import verify_checkpoint
@@ -41,6 +43,7 @@ from enclave.signer import Letter, Peer, Signer
 from enclave.tokens import verify_access_token
 from tests.enclave.broken import BrokenFacts, NothingResolved, SilentDatabase, SilentRegistrar, lost_token
 from tests.enclave.card_examples import ANSWERED, CARD_EXAMPLES, FORWARD, RESEAL, SEAL, CardSituation
+from tests.enclave.logs import ORIGIN, ListedLogs, SilentLogs, leaves_of, root_of
 from tests.enclave.mutations import (
     PATHS,
     Attempt,
@@ -78,6 +81,8 @@ from tests.enclave.rings import first, public_pem, software_keyring
 PAYOUTS = 10_000
 OTHERS = 600  # of each of five purposes
 LETTERS_A_ROUND = 50
+ORIGINS = (ORIGIN, "other.example", "ledger.example/")
+LEAVES = leaves_of(600)
 
 NOW_S = int(NOW.timestamp())
 KEYRING = software_keyring()
@@ -149,6 +154,7 @@ def desk(path: Path) -> Iterator[Desk]:
             Signer(
                 keyring=KEYRING,
                 facts=facts,
+                leaves=ListedLogs(dict.fromkeys(ORIGINS, LEAVES)),
                 log=log,
                 clock=lambda: NOW,
                 limits=Limits(),
@@ -825,17 +831,13 @@ def checkpoint_of(origin: Tree, size: int, root: bytes) -> Members:
     }
 
 
-def root_of(size: int, history: int = 0) -> bytes:
-    return sha256(f"{history} {size}".encode()).digest()
-
-
 def walk(dice: Random) -> Iterator[bytes]:
-    """Checkpoints of three logs that grow, stand still, rewind, fork, and are spoilt in other ways."""
-    sizes = {"ledger.example": 0, "other.example": 0, "ledger.example/": 0}
+    """Checkpoints of three logs that grow, stand still, rewind, fork, outgrow their leaves, and are spoilt."""
+    sizes = dict.fromkeys(ORIGINS, 0)
     while True:
-        origin = dice.choice(list(sizes))
-        size = max(0, sizes[origin] + dice.choice((0, 0, 1, 1, 2, 1000, -1, -2, -1000)))
-        sizes[origin] = max(size, sizes[origin])
+        origin = dice.choice(ORIGINS)
+        size = max(0, sizes[origin] + dice.choice((0, 0, 1, 1, 2, 20, -1, -2, -20)))
+        sizes[origin] = min(max(size, sizes[origin]), len(LEAVES))
         message = checkpoint_of(origin, size, root_of(size, dice.choice((0, 0, 0, 1))))
         yield altered_message(dice, message) if dice.random() < 0.3 else datagram(message)
 
@@ -874,7 +876,8 @@ def test_no_log_is_ever_seen_to_rewind_or_to_fork(tmp_path: Path, dice: Random) 
                 pem = public_pem(KEYRING, Purpose.CHECKPOINT)
                 assert verify_checkpoint(note, origin=origin, public_key_pem=pem).size == int(size)
 
-    assert set(codes) == {None, "unreadable", "checkpoint_rewinds", "checkpoint_forks"}
+    refused = {"unreadable", "checkpoint_rewinds", "checkpoint_beyond_log", "checkpoint_forks"}
+    assert set(codes) == {None, *refused}
 
 
 def code_of_checkpoint(data: bytes, last: Mapping[str, tuple[int, bytes]]) -> str | None:
@@ -888,7 +891,11 @@ def code_of_checkpoint(data: bytes, last: Mapping[str, tuple[int, bytes]]) -> st
     last_size, last_root = last.get(str(members["origin"]), (-1, b""))
     if size < last_size:
         return "checkpoint_rewinds"
-    return "checkpoint_forks" if size == last_size and root != last_root else None
+    if size == last_size:
+        return None if root == last_root else "checkpoint_forks"
+    if members["origin"] not in ORIGINS or size > len(LEAVES):
+        return "checkpoint_beyond_log"
+    return None if root == root_of(size) else "checkpoint_forks"
 
 
 # Every reason, once ----------------------------------------------------------------------------------------------
@@ -930,6 +937,7 @@ class Situation:
     conditions: Conditions = field(default_factory=Conditions)
     later: timedelta = timedelta()
     facts: PayoutFacts | None = None
+    leaves: Leaves = field(default_factory=lambda: ListedLogs({ORIGINS[0]: LEAVES}))
     keyring: Keyring = KEYRING
     allowed_uids: frozenset[int] | None = None
     heads: FixedHeads | None = None
@@ -949,6 +957,7 @@ class Situation:
                 socket_path=directory / "enclave.sock",
                 keyring=self.keyring,
                 facts=self.facts or MemoryFacts(records),
+                leaves=self.leaves,
                 log=log,
                 clock=lambda: clock[0],
                 limits=self.limits,
@@ -1012,6 +1021,11 @@ def resolved_in_the_log(*, number: int) -> LogEntry:
     return LogEntry(kind=EntryKind.KEYS_LOADED, purpose="keys", facts=facts)
 
 
+def signed_in_the_log(checkpoint: Members, *, root: bytes) -> LogEntry:
+    facts = {"origin": str(checkpoint["origin"]), "size": int(str(checkpoint["size"])), "root": root.hex()}
+    return LogEntry(kind=EntryKind.GRANTED, purpose="checkpoint", facts=facts)
+
+
 def saying(**changes: object) -> bytes:
     """A payout whose body says something else."""
     return payout(body_of(CREDIT_TRANSFER | changes))  # type: ignore[arg-type]  # JSON, whatever it says
@@ -1027,7 +1041,7 @@ def of(good: Members, **changes: Tree) -> bytes:
 
 
 CREDITOR: Members = {"name": "Blumen Becker GmbH", "accountIban": "DE89370400440532013000"}
-CHECKPOINT = checkpoint_of("ledger.example", 7, root_of(7))
+CHECKPOINT = checkpoint_of(ORIGINS[0], 7, root_of(7))
 PAYMENT = base64.b64encode(body_of(CREDIT_TRANSFER)).decode()
 HEAD = LogHead(count=1_000, hash="0f" * 32)
 MIRRORED = LogEntry(kind=EntryKind.MIRRORED, purpose="mirror", facts={"count": HEAD.count, "hash": HEAD.hash})
@@ -1050,6 +1064,7 @@ EXAMPLES: Mapping[RefusalCode, Sequence[Situation | CardSituation]] = {
     RefusalCode.FACTS_UNAVAILABLE: [
         Situation(payout(), facts=SilentDatabase()),
         Situation(payout(), facts=BrokenFacts()),
+        Situation(datagram(CHECKPOINT), leaves=SilentLogs()),
     ],
     RefusalCode.PAYOUT_UNKNOWN: [Situation(payout(), record=None)],
     RefusalCode.STATE_NOT_SUBMITTED: [Situation(payout(), good_record(state="settled"))],
@@ -1130,8 +1145,20 @@ EXAMPLES: Mapping[RefusalCode, Sequence[Situation | CardSituation]] = {
     ],
     RefusalCode.TOKEN_CLOCK_REFUSED: [Situation(of(TOKENS[0], claims=CLAIMS | {"issued_at": NOW_S + 121}))],
     RefusalCode.CHECKPOINT_REWINDS: [Situation(of(CHECKPOINT, size=6), before=(datagram(CHECKPOINT),))],
+    RefusalCode.CHECKPOINT_BEYOND_LOG: [
+        Situation(datagram(checkpoint_of(ORIGINS[0], len(LEAVES) + 1, root_of(len(LEAVES) + 1)))),
+        Situation(of(CHECKPOINT, origin="nobody.example")),
+        Situation(datagram(CHECKPOINT), leaves=ListedLogs({ORIGINS[0]: leaves_of(6)})),
+    ],
     RefusalCode.CHECKPOINT_FORKS: [
-        Situation(datagram(checkpoint_of("ledger.example", 7, root_of(8))), before=(datagram(CHECKPOINT),))
+        Situation(datagram(checkpoint_of(ORIGINS[0], 7, root_of(8))), before=(datagram(CHECKPOINT),)),
+        Situation(datagram(checkpoint_of(ORIGINS[0], 8, root_of(7))), before=(datagram(CHECKPOINT),)),
+        Situation(
+            of(CHECKPOINT, size=8), earlier=(signed_in_the_log(CHECKPOINT, root=root_of(7, history=1)),)
+        ),
+    ],
+    RefusalCode.CHECKPOINT_GROWING: [
+        Situation(of(CHECKPOINT, size=LEAVES_MAX + 1), leaves=ListedLogs({ORIGINS[0]: LEAVES * 200}))
     ],
     RefusalCode.MANIFEST_UNREADABLE: [Situation(of(MANIFESTS[0], manifest=base64.b64encode(b"[]").decode()))],
     RefusalCode.MANIFEST_FORMAT_REFUSED: [Situation(of(MANIFESTS[0], manifest=PAYMENT))],

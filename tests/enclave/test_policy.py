@@ -37,6 +37,8 @@ from enclave.protocol import (
     Target,
 )
 from enclave.refusals import Refusal, RefusalCode, refusal
+from enclave.tree import Tree
+from tests.enclave.logs import ORIGIN, leaves_of, root_of
 from tests.enclave.payouts import (
     AMOUNT_MINOR,
     CREDIT_TRANSFER,
@@ -700,29 +702,57 @@ def test_a_token_is_issued_at_our_own_time(skew_s: int, code: str | None) -> Non
     assert code_of(answer) == code
 
 
-ROOT, OTHER_ROOT = b"\x01" * 32, b"\x02" * 32
+TREE = Tree().with_leaves(leaves_of(7))
+LAST = Checkpoint(ORIGIN, 7, root_of(7))
 
 
+def checkpoint_request(size: int, root: bytes) -> CheckpointRequest:
+    return CheckpointRequest(purpose="checkpoint", origin=ORIGIN, size=size, root=root)
+
+
+@pytest.mark.parametrize("tree", [None, TREE], ids=["nothing read", "read"])
 @pytest.mark.parametrize(
     ("size", "root", "code"),
     [
-        (7, ROOT, None),
-        (8, OTHER_ROOT, None),
-        (6, ROOT, "checkpoint_rewinds"),
-        (7, OTHER_ROOT, "checkpoint_forks"),
+        (7, root_of(7), None),
+        (6, root_of(6), "checkpoint_rewinds"),
+        (7, root_of(7, history=1), "checkpoint_forks"),
     ],
 )
-def test_a_log_only_grows_and_never_forks(size: int, root: bytes, code: str | None) -> None:
-    request = CheckpointRequest(purpose="checkpoint", origin="ledger.example", size=size, root=root)
-    last = Checkpoint(origin="ledger.example", size=7, root=ROOT)
+def test_up_to_the_last_checkpoint_what_was_signed_decides(
+    size: int, root: bytes, code: str | None, tree: Tree | None
+) -> None:
+    assert code_of(refuse_checkpoint(checkpoint_request(size, root), last=LAST, tree=tree)) == code
 
-    assert code_of(refuse_checkpoint(request, last=last)) == code
+
+@pytest.mark.parametrize("last", [None, LAST], ids=["the first", "the next"])
+@pytest.mark.parametrize(
+    ("tree", "code"),
+    [
+        (TREE.with_leaves(leaves_of(9)[7:]), None),
+        (None, "checkpoint_beyond_log"),
+        (TREE, "checkpoint_growing"),
+        (TREE.with_leaves(leaves_of(8, history=1)[7:]), "checkpoint_growing"),
+        (TREE.with_leaves(leaves_of(9, history=1)[7:]), "checkpoint_forks"),
+        (Tree().with_leaves(leaves_of(9, history=1)), "checkpoint_forks"),
+    ],
+)
+def test_a_larger_checkpoint_is_signed_over_the_leaves_that_are_there(
+    tree: Tree | None, last: Checkpoint | None, code: str | None
+) -> None:
+    assert code_of(refuse_checkpoint(checkpoint_request(9, root_of(9)), last=last, tree=tree)) == code
 
 
-def test_the_first_checkpoint_of_a_log_may_have_any_size() -> None:
-    request = CheckpointRequest(purpose="checkpoint", origin="ledger.example", size=0, root=ROOT)
+def test_what_was_signed_over_other_leaves_is_not_gone_on_from() -> None:
+    other = Tree().with_leaves(leaves_of(7, history=1))
 
-    assert refuse_checkpoint(request, last=None) is None
+    assert code_of(refuse_checkpoint(checkpoint_request(9, root_of(9)), last=LAST, tree=other)) == (
+        "checkpoint_forks"
+    )
+
+
+def test_an_empty_log_has_a_checkpoint() -> None:
+    assert refuse_checkpoint(checkpoint_request(0, root_of(0)), last=None, tree=Tree()) is None
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """The enclave as a process of its own, with keys in a real SoftHSM2 token, asked through its socket."""
 
 import base64
-import hashlib
 import os
 import resource
 import subprocess
@@ -21,6 +20,7 @@ from enclave.keys import Purpose, algorithm_of
 from enclave.notes import verify_checkpoint
 from enclave.tokens import verify_access_token
 from tests.conftest import Database
+from tests.enclave.logs import make_log, root_of
 from tests.enclave.payouts import ATTEMPT_ID, CREDIT_TRANSFER, PAYOUT_ID, body_of
 from tests.enclave.process import PIN, SO_PIN, RunningEnclave, SoftHsmToken
 from tests.enclave.signing import openssl_verifies
@@ -104,12 +104,12 @@ def test_token_signatures_verify_outside_our_code(token: SoftHsmToken, tmp_path:
 def test_checkpoints_and_exports_verify_outside_our_code(
     token: SoftHsmToken, tmp_path: Path, database: Database
 ) -> None:
-    root = hashlib.sha256(b"root").digest()
+    root, origin = root_of(3), make_log(database, 3)
     with (
         token.serving(tmp_path, database_url=database.url("tallystick_enclave")) as enclave,
         enclave.client() as client,
     ):
-        note = client.checkpoint(origin="ledger.example", size=3, root=root).note
+        note = client.checkpoint(origin=origin, size=3, root=root).note
         signature = client.export(manifest=MANIFEST).signature
 
     text, _, line = note.partition("\n\n")
@@ -119,7 +119,7 @@ def test_checkpoints_and_exports_verify_outside_our_code(
     assert isinstance(export_key, Ed25519PublicKey)
     checkpoint_key.verify(base64.b64decode(line.split(" ")[2])[4:], f"{text}\n".encode())
     export_key.verify(signature, b"tallystick-export-v1\n" + MANIFEST)
-    checkpoint = verify_checkpoint(note, origin="ledger.example", public_key_pem=token.pem("checkpoint"))
+    checkpoint = verify_checkpoint(note, origin=origin, public_key_pem=token.pem("checkpoint"))
     assert (checkpoint.size, checkpoint.root) == (3, root)
 
 
@@ -176,9 +176,9 @@ def test_a_full_disk_means_no_signature_until_there_is_room(token: SoftHsmToken,
 def test_killed_outright_it_starts_again_and_remembers(
     token: SoftHsmToken, tmp_path: Path, database: Database
 ) -> None:
-    root, url = hashlib.sha256(b"root").digest(), database.url("tallystick_enclave")
+    origin, url = make_log(database, 3), database.url("tallystick_enclave")
     with token.serving(tmp_path, database_url=url) as enclave, enclave.client() as client:
-        client.checkpoint(origin="ledger.example", size=3, root=root)
+        client.checkpoint(origin=origin, size=3, root=root_of(3))
         enclave.process.kill()
         enclave.process.wait(timeout=30)
         with pytest.raises(EnclaveUnavailable):
@@ -189,7 +189,7 @@ def test_killed_outright_it_starts_again_and_remembers(
         enclave.client() as client,
         pytest.raises(EnclaveRefused) as refused,
     ):
-        client.checkpoint(origin="ledger.example", size=2, root=root)
+        client.checkpoint(origin=origin, size=2, root=root_of(2))
     assert refused.value.code == "checkpoint_rewinds"
 
 

@@ -19,6 +19,7 @@ from enclave.client import EnclaveClient, EnclaveRefused, EnclaveUnavailable
 from enclave.facts import PayoutFacts
 from enclave.keyring import Keyring
 from enclave.keys import Purpose, algorithm_of, verifies
+from enclave.leaves import Leaves
 from enclave.log import EntryKind, LogRecord, SigningLog, audit
 from enclave.notes import Checkpoint, verify_checkpoint
 from enclave.policy import Conditions, Limits
@@ -27,6 +28,7 @@ from enclave.server import CALLERS_MAX, Server, SocketUnavailable
 from enclave.signer import Letter, Peer, Signer
 from enclave.tokens import verify_access_token
 from tests.enclave.broken import BrokenFacts, SilentDatabase, lost_token
+from tests.enclave.logs import ORIGIN, ListedLogs, SilentLogs, leaves_of, root_of
 from tests.enclave.payouts import (
     ATTEMPT_ID,
     CREDIT_TRANSFER,
@@ -40,6 +42,7 @@ from tests.enclave.rings import public_pem, software_keyring
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 KEYRING = software_keyring()
 BODY = body_of(CREDIT_TRANSFER)
+OTHER = "other.example"
 REQUEST_ID = "req_" + "7e" * 16
 MANIFEST = b'{"format":"tallystick-export","files":[]}'
 
@@ -51,6 +54,7 @@ class Enclave:
     directory: Path
     keyring: Keyring = KEYRING
     facts: PayoutFacts = field(default_factory=lambda: MemoryFacts({PAYOUT_ID: good_record()}))
+    leaves: Leaves = field(default_factory=lambda: ListedLogs({ORIGIN: leaves_of(9), OTHER: leaves_of(1)}))
     limits: Limits = field(default_factory=Limits)
     allowed_uids: frozenset[int] | None = None
 
@@ -74,6 +78,7 @@ class Enclave:
                 socket_path=self.socket_path,
                 keyring=self.keyring,
                 facts=self.facts,
+                leaves=self.leaves,
                 log=log,
                 clock=lambda: NOW,
                 limits=self.limits,
@@ -164,6 +169,7 @@ def test_two_bodies_for_one_payout_in_one_round_get_one_signature(tmp_path: Path
         signer = Signer(
             keyring=KEYRING,
             facts=facts,
+            leaves=ListedLogs(),
             log=log,
             clock=lambda: NOW,
             limits=Limits(),
@@ -261,22 +267,99 @@ def test_a_token_of_an_hour_and_a_second_is_refused(enclave: Enclave) -> None:
 
 
 def test_checkpoints_grow_over_a_restart_and_never_rewind_or_fork(enclave: Enclave) -> None:
-    root = hashlib.sha256(b"7").digest()
+    root = root_of(7)
     with enclave.running() as client:
-        note = client.checkpoint(origin="ledger.example", size=7, root=root).note
+        note = client.checkpoint(origin=ORIGIN, size=7, root=root).note
 
     with enclave.running() as client:
-        assert client.checkpoint(origin="ledger.example", size=7, root=root).note == note
+        assert client.checkpoint(origin=ORIGIN, size=7, root=root).note == note
         with pytest.raises(EnclaveRefused) as forked:
-            client.checkpoint(origin="ledger.example", size=7, root=b"f" * 32)
+            client.checkpoint(origin=ORIGIN, size=7, root=b"f" * 32)
         with pytest.raises(EnclaveRefused) as rewound:
-            client.checkpoint(origin="ledger.example", size=6, root=root)
-        client.checkpoint(origin="other.example", size=1, root=root)
+            client.checkpoint(origin=ORIGIN, size=6, root=root_of(6))
+        client.checkpoint(origin=OTHER, size=1, root=root_of(1))
+        client.checkpoint(origin=ORIGIN, size=9, root=root_of(9))
 
     pem = public_pem(KEYRING, Purpose.CHECKPOINT)
-    expected = Checkpoint(origin="ledger.example", size=7, root=root)
-    assert verify_checkpoint(note, origin="ledger.example", public_key_pem=pem) == expected
+    assert verify_checkpoint(note, origin=ORIGIN, public_key_pem=pem) == Checkpoint(ORIGIN, 7, root)
     assert (code_of(forked), code_of(rewound)) == ("checkpoint_forks", "checkpoint_rewinds")
+
+
+@pytest.mark.parametrize(
+    ("size", "root", "code"),
+    [
+        (8, root_of(8, history=1), "checkpoint_forks"),
+        (10, root_of(10), "checkpoint_beyond_log"),
+        (2**63 - 1, root_of(9), "checkpoint_beyond_log"),
+    ],
+)
+def test_a_checkpoint_of_other_leaves_is_refused_and_the_true_one_is_signed(
+    enclave: Enclave, size: int, root: bytes, code: str
+) -> None:
+    with enclave.running() as client:
+        client.checkpoint(origin=ORIGIN, size=7, root=root_of(7))
+        with pytest.raises(EnclaveRefused) as refused:
+            client.checkpoint(origin=ORIGIN, size=size, root=root)
+        client.checkpoint(origin=ORIGIN, size=9, root=root_of(9))
+
+    assert code_of(refused) == code
+
+
+def test_without_leaves_only_what_was_signed_is_signed_again(enclave: Enclave) -> None:
+    with enclave.running() as client:
+        note = client.checkpoint(origin=ORIGIN, size=7, root=root_of(7)).note
+
+    enclave.leaves = SilentLogs()
+    with enclave.running() as client:
+        assert client.checkpoint(origin=ORIGIN, size=7, root=root_of(7)).note == note
+        with pytest.raises(EnclaveRefused) as refused:
+            client.checkpoint(origin=ORIGIN, size=8, root=root_of(8))
+    assert code_of(refused) == "facts_unavailable"
+
+
+def _checkpoint_letter(size: int, root: bytes) -> Letter:
+    text = base64.b64encode(root).decode()
+    data = f'{{"origin":"{ORIGIN}","purpose":"checkpoint","root":"{text}","size":{size}}}'
+    return Letter(peer=Peer(pid=1, uid=0), data=data.encode())
+
+
+def test_checkpoints_of_one_round_go_on_from_one_another_and_a_lost_round_leaves_nothing(
+    tmp_path: Path,
+) -> None:
+    log_path, logs = tmp_path / "signing.log", ListedLogs({ORIGIN: leaves_of(9)})
+    round_ = [_checkpoint_letter(size, root_of(size)) for size in (5, 3, 7, 7)]
+    with SigningLog.open(log_path, now=NOW) as log:
+        signer = Signer(
+            keyring=KEYRING,
+            facts=MemoryFacts({}),
+            leaves=logs,
+            log=log,
+            clock=lambda: NOW,
+            limits=Limits(),
+            conditions=Conditions(),
+            approvers=dict,
+            mirror=None,
+        )
+        signer.record_start()
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (log_path.stat().st_size + 10, hard))
+        try:
+            lost = signer.answer(round_)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        logs.logs[ORIGIN] = leaves_of(9, history=1)
+        told = signer.answer(
+            [_checkpoint_letter(5, root_of(5)), _checkpoint_letter(3, root_of(3, history=1))]
+        )
+        logs.logs[ORIGIN] = leaves_of(3, history=1) + leaves_of(9)[3:]
+        last = signer.answer([_checkpoint_letter(4, root_of(4, history=1))])
+
+    assert all(b"log_unavailable" in answer for answer in lost)
+    assert b"checkpoint_forks" in told[0]
+    assert b'"ok":true' in told[1]
+    assert b"checkpoint_forks" in last[0]
+    assert (0, 5) in logs.read
+    assert (5, 7) in logs.read
 
 
 def test_a_manifest_is_signed_behind_its_prefix(enclave: Enclave) -> None:
@@ -353,6 +436,7 @@ def test_what_could_not_be_recorded_is_not_remembered(tmp_path: Path) -> None:
         signer = Signer(
             keyring=KEYRING,
             facts=facts,
+            leaves=ListedLogs(),
             log=log,
             clock=lambda: NOW,
             limits=Limits(),
@@ -539,6 +623,7 @@ def test_a_second_server_does_not_take_the_socket_over(enclave: Enclave, tmp_pat
             socket_path=enclave.socket_path,
             keyring=KEYRING,
             facts=enclave.facts,
+            leaves=enclave.leaves,
             log=log,
             clock=lambda: NOW,
             limits=Limits(),

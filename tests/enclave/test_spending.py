@@ -16,6 +16,7 @@ from enclave.log import SigningLog
 from enclave.policy import CLOCK_SKEW_S_MAX, Conditions, Limits
 from enclave.signer import Letter, Peer, Signer
 from enclave.spending import Purse, Spending, Window
+from tests.enclave.logs import ListedLogs
 from tests.enclave.payouts import (
     AMOUNT_MINOR,
     ATTEMPT_ID,
@@ -86,6 +87,7 @@ class Desk:
             signer = Signer(
                 keyring=KEYRING,
                 facts=self.facts,
+                leaves=ListedLogs(),
                 log=log,
                 clock=lambda: self.now,
                 limits=self.limits,

@@ -10,13 +10,16 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from api.jobs import origin
 from enclave.client import EnclaveRefused
 from enclave.facts import FactsUnavailable, PayoutRecord
 from enclave.keys import Purpose, verifies
 from enclave.log import LogHead
 from enclave.mirror import HeadsUnavailable
-from enclave.store import DatabaseFacts, DatabaseHeads
+from enclave.store import DatabaseFacts, DatabaseHeads, DatabaseLeaves
+from enclave.tree import Tree
 from tests.conftest import Database
+from tests.enclave.logs import leaves_of, make_log, root_of
 from tests.enclave.payouts import ATTEMPT_ID, CREDIT_TRANSFER, PAYOUT_ID, body_of, good_record
 from tests.enclave.process import SoftHsmToken
 from tests.enclave.stock import COLUMN_TYPES, store_row
@@ -123,7 +126,7 @@ def sign_checkpoint(token: SoftHsmToken, directory: Path, database: Database, si
         enclave.client() as client,
     ):
         try:
-            client.checkpoint(origin="ledger.example", size=size, root=b"r" * 32)
+            client.checkpoint(origin="tallystick.dev/pay-eu", size=size, root=root_of(size))
             told = "signed"
         except EnclaveRefused as refused:
             told = refused.code
@@ -143,6 +146,7 @@ def test_putting_back_the_log_or_the_database_is_seen_by_the_other(
     token: SoftHsmToken, tmp_path: Path, database: Database, side: str
 ) -> None:
     log, first_day = tmp_path / "signing.log", tmp_path / "first day"
+    make_log(database, 3)
     assert sign_checkpoint(token, tmp_path, database, 1) == "signed"
     shutil.copy(log, first_day)
     assert sign_checkpoint(token, tmp_path, database, 2) == "signed"
@@ -159,6 +163,89 @@ def test_putting_back_the_log_or_the_database_is_seen_by_the_other(
     assert (told.returncode, told.stdout.count("head")) == (1, 1)
     assert told.stderr.startswith("enclave: the ")
     assert sign_checkpoint(token, tmp_path, database, 3) == f"{side}_put_back"
+
+
+@pytest.fixture
+def leaves(database: Database) -> Iterator[DatabaseLeaves]:
+    with DatabaseLeaves(database.url("tallystick_enclave")) as opened:
+        yield opened
+
+
+def keep_tree(database: Database, origin: str, size: int, peaks: bytes) -> None:
+    """A checkpoint of a log, as the application keeps it; nobody has signed it."""
+    with psycopg.connect(database.url("tallystick_app")) as connection:
+        connection.execute(
+            "INSERT INTO checkpoints SELECT id, %s, sha256(''), %s, '', now() FROM programmes WHERE name = %s",
+            (size, peaks, origin.rpartition("/")[2]),
+        )
+
+
+def test_leaves_are_read_by_the_name_under_which_their_log_is_sealed(
+    database: Database, leaves: DatabaseLeaves
+) -> None:
+    ours, theirs = make_log(database, 9), make_log(database, 2, "pay-uk")
+
+    assert (ours, theirs) == (origin("pay-eu"), origin("pay-uk"))
+    assert leaves.hashes(ours, start=2, end=5) == leaves_of(5)[2:]
+    assert leaves.hashes(ours, start=7, end=2**63 - 1) == leaves_of(9)[7:]
+    assert leaves.hashes(theirs, start=0, end=9) == leaves_of(2)
+    assert leaves.hashes("tallystick.dev/nobody", start=0, end=9) == []
+
+
+def test_the_largest_kept_tree_is_found_and_every_log_began_empty(
+    database: Database, leaves: DatabaseLeaves
+) -> None:
+    ours = make_log(database, 9)
+    trees = {size: Tree().with_leaves(leaves_of(size)) for size in (0, 3, 7)}
+    for size, tree in trees.items():
+        keep_tree(database, ours, size, b"".join(tree.peaks))
+
+    found = [leaves.kept(ours, size_max=size) for size in (0, 2, 3, 6, 7, 2**63 - 1)]
+
+    assert found == [trees[size] for size in (0, 0, 3, 3, 7, 7)]
+    assert leaves.kept("tallystick.dev/nobody", size_max=9) is None
+
+
+def test_peaks_of_no_tree_are_no_knowledge(database: Database, leaves: DatabaseLeaves) -> None:
+    ours = make_log(database, 9)
+    keep_tree(database, ours, 3, bytes(32))
+
+    with pytest.raises(FactsUnavailable):
+        leaves.kept(ours, size_max=3)
+    assert leaves.kept(ours, size_max=2) == Tree()
+
+
+def test_a_connection_for_leaves_that_broke_is_replaced(database: Database, leaves: DatabaseLeaves) -> None:
+    ours = make_log(database, 1)
+    leaves.kept(ours, size_max=0)
+    with psycopg.connect(database.url("postgres")) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE application_name = 'tallystick enclave leaves' AND datname = current_database()"
+        )
+
+    assert leaves.hashes(ours, start=0, end=1) == leaves_of(1)
+
+
+def test_an_unreachable_database_has_no_leaves() -> None:
+    with (
+        DatabaseLeaves("postgresql://tallystick_enclave@127.0.0.1:1/x") as leaves,
+        pytest.raises(FactsUnavailable),
+    ):
+        leaves.kept(origin("pay-eu"), size_max=0)
+
+
+def test_a_restarted_enclave_goes_on_from_what_is_kept_only_if_it_has_the_signed_root(
+    token: SoftHsmToken, tmp_path: Path, database: Database
+) -> None:
+    ours = make_log(database, 9)
+    assert sign_checkpoint(token, tmp_path, database, 5) == "signed"
+    keep_tree(database, ours, 4, b"".join(Tree().with_leaves(leaves_of(4, history=1)).peaks))
+
+    assert sign_checkpoint(token, tmp_path, database, 7) == "checkpoint_forks"
+
+    keep_tree(database, ours, 5, b"".join(Tree().with_leaves(leaves_of(5)).peaks))
+    assert sign_checkpoint(token, tmp_path, database, 7) == "signed"
 
 
 def test_heads_are_added_by_the_enclave_and_changed_by_nobody(database: Database) -> None:

@@ -1049,6 +1049,9 @@ def test_the_enclave_reads_the_payouts_it_signs_and_adds_heads_and_nothing_else(
         connection.execute(sa.text("SELECT count(*) FROM payouts"))
     assert readable_by(database, "tallystick_enclave") == {
         "enclave_payouts",
+        "enclave_logs",
+        "enclave_leaves",
+        "enclave_trees",
         "enclave_heads",
         "key_resolutions",
     }
