@@ -1,124 +1,64 @@
 """The enclave's own way to the database, by a role that reads what it decides upon and adds heads of its log.
 
 Asks for no lock but to register resolutions, and opens its connections when first asked, so that an enclave can start
-before its database. May not decide anything.
+before its database. Nobody waits for an answer for long (`enclave.database`). May not decide anything.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import fields
-from types import TracebackType
-from typing import Any, Generic, LiteralString, Self, TypeVar
+from typing import Any, LiteralString
 
 import psycopg
-from psycopg.rows import RowFactory, class_row, tuple_row
+from psycopg.rows import class_row, tuple_row
 from psycopg.types.json import Jsonb
 
 from enclave.canonical import JsonUnreadable, parse_object
+from enclave.database import OwnConnection
 from enclave.facts import FactsUnavailable, PayoutRecord
 from enclave.log import LogHead
 from enclave.mirror import HeadsUnavailable
 from enclave.protocol import from_base64, to_base64
 from enclave.resolutions import ResolutionsUnavailable, SignedResolution
 
-CONNECT_TIMEOUT_S = 3
-STATEMENT_TIMEOUT_MS = 3000
-
 _REGISTERING = 0x7265736F6C7665
 """The advisory lock of whoever registers a resolution."""
-
-RowT = TypeVar("RowT")
 
 _COLUMNS = ", ".join(field.name for field in fields(PayoutRecord))
 # Only our own column names are spliced in; the ids go as a parameter.
 _SELECT_PAYOUTS = f"SELECT {_COLUMNS} FROM enclave_payouts WHERE payout_id = ANY(%s)"  # noqa: S608  # see above
 
 
-class _OwnConnection(Generic[RowT]):
-    """A connection of its own: opened when first used, let go of when it failed."""
-
-    def __init__(self, database_url: str, *, row_factory: RowFactory[RowT], purpose: str) -> None:
-        self._database_url = database_url
-        self._row_factory = row_factory
-        self._purpose = purpose
-        self._connection: psycopg.Connection[RowT] | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Let go of the connection; the next use opens a new one."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-    def _open(self) -> psycopg.Connection[RowT]:
-        self._connection = psycopg.connect(
-            self._database_url,
-            autocommit=True,
-            row_factory=self._row_factory,
-            connect_timeout=CONNECT_TIMEOUT_S,
-            application_name=self._purpose,
-        )
-        # Set by statement, not by connection options: those would replace the options of the URL.
-        self._connection.execute(f"SET statement_timeout = {STATEMENT_TIMEOUT_MS}")
-        return self._connection
-
-
-class DatabaseFacts(_OwnConnection[PayoutRecord]):
+class DatabaseFacts(OwnConnection[PayoutRecord]):
     """Payout records from PostgreSQL."""
 
     def __init__(self, database_url: str) -> None:
-        super().__init__(database_url, row_factory=class_row(PayoutRecord), purpose="tallystick enclave")
+        super().__init__(
+            database_url,
+            row_factory=class_row(PayoutRecord),
+            purpose="tallystick enclave",
+            # Times come in UTC: the rules of any other zone would have to be read from files.
+            settings="SET default_transaction_read_only = on; SET timezone = 'UTC'",
+        )
 
     def payouts(self, payout_ids: Sequence[str]) -> Mapping[str, PayoutRecord]:
         """The records of those ids that exist, by id.
 
-        A connection that broke since the last look is replaced once; a fresh one that fails is not.
-
         Raises:
-            FactsUnavailable: no connection, no permission, no view, or no answer in time.
+            FactsUnavailable: no connection, no permission, no view, or no answer in time, now or a moment ago.
         """
         try:
-            return self._select_again_if_broken(payout_ids)
+            return self._asked_again_if_it_had_ended(lambda: self._select(payout_ids))
         except (psycopg.Error, UnicodeError) as error:
-            self.close()
             raise FactsUnavailable(type(error).__name__) from error
 
-    def _select_again_if_broken(self, payout_ids: Sequence[str]) -> Mapping[str, PayoutRecord]:
-        if self._connection is None:
-            return self._select(self._open(), payout_ids)
-        try:
-            return self._select(self._connection, payout_ids)
-        except psycopg.OperationalError:
-            if not self._connection.closed:
-                # The server answered, if only that it took too long: asking again would take as long again.
-                raise
-            self.close()
-            return self._select(self._open(), payout_ids)
-
-    @staticmethod
-    def _select(
-        connection: psycopg.Connection[PayoutRecord], payout_ids: Sequence[str]
-    ) -> Mapping[str, PayoutRecord]:
-        with connection.cursor() as cursor:
+    def _select(self, payout_ids: Sequence[str]) -> Mapping[str, PayoutRecord]:
+        with self._asked() as connection, connection.cursor() as cursor:
             cursor.execute(_SELECT_PAYOUTS, (list(payout_ids),))
             return {record.payout_id: record for record in cursor.fetchall()}
 
-    def _open(self) -> psycopg.Connection[PayoutRecord]:
-        connection = super()._open()
-        connection.execute("SET default_transaction_read_only = on")
-        # Times come in UTC: the rules of any other zone would have to be read from files.
-        connection.execute("SET timezone = 'UTC'")
-        return connection
 
-
-class DatabaseHeads(_OwnConnection[tuple[Any, ...]]):
+class DatabaseHeads(OwnConnection[tuple[Any, ...]]):
     """Heads of one enclave's log, in PostgreSQL. Only added to: the role may do nothing else to them."""
 
     def __init__(self, database_url: str, *, name: str) -> None:
@@ -150,18 +90,17 @@ class DatabaseHeads(_OwnConnection[tuple[Any, ...]]):
 
     def _execute(self, statement: LiteralString, *values: object) -> psycopg.Cursor[tuple[Any, ...]]:
         try:
-            return (self._connection or self._open()).execute(statement, values)
+            with self._asked() as connection:
+                return connection.execute(statement, values)
         except (psycopg.Error, UnicodeError) as error:
-            self.close()
-            raise HeadsUnavailable(type(error).__name__) from error
+            raise HeadsUnavailable(f"the database does not answer ({type(error).__name__})") from error
 
 
-class DatabaseResolutions(_OwnConnection[tuple[Any, ...]]):
+class DatabaseResolutions(OwnConnection[tuple[Any, ...]]):
     """The custodians' resolutions, in PostgreSQL: read by the enclave, added to by whoever registers for them."""
 
     def __init__(self, database_url: str) -> None:
         super().__init__(database_url, row_factory=tuple_row, purpose="tallystick enclave resolutions")
-        self._broke = False
 
     def all(self) -> Iterable[SignedResolution]:
         """Every document, in the order in which they were registered.
@@ -169,13 +108,8 @@ class DatabaseResolutions(_OwnConnection[tuple[Any, ...]]):
         Raises:
             ResolutionsUnavailable: no connection, no permission, no table, or no answer in time.
         """
-        try:
-            rows = self._select()
-        except ResolutionsUnavailable:
-            if not self._broke:
-                raise
-            # Asked once in a while: the connection may have ended long ago without anybody noticing.
-            rows = self._select()
+        with _or_unavailable():
+            rows = self._asked_again_if_it_had_ended(self._select)
         return [SignedResolution(document, _signatures(signatures)) for document, signatures in rows]
 
     @contextmanager
@@ -185,13 +119,9 @@ class DatabaseResolutions(_OwnConnection[tuple[Any, ...]]):
         Raises:
             ResolutionsUnavailable: the lock is not to be had, or what was done under it is not known to be there.
         """
-        try:
-            with (self._connection or self._open()).transaction():
-                self._execute("SELECT pg_advisory_xact_lock(%s)", _REGISTERING)
-                yield
-        except (psycopg.Error, UnicodeError) as error:
-            self.close()
-            raise ResolutionsUnavailable(f"the database does not answer ({type(error).__name__})") from error
+        with _or_unavailable(), self._asked() as connection, connection.transaction():
+            connection.execute("SELECT pg_advisory_xact_lock(%s)", (_REGISTERING,))
+            yield
 
     def add(self, resolution: SignedResolution) -> None:
         """Adds a document to the others, for good.
@@ -200,23 +130,26 @@ class DatabaseResolutions(_OwnConnection[tuple[Any, ...]]):
             ResolutionsUnavailable: it is not known to be there.
         """
         signatures = {name: to_base64(signature) for name, signature in resolution.signatures.items()}
-        self._execute(
-            "INSERT INTO key_resolutions (document, signatures) VALUES (%s, %s)",
-            resolution.document, Jsonb(signatures),
-        )  # fmt: skip
+        with _or_unavailable(), self._asked() as connection:
+            connection.execute(
+                "INSERT INTO key_resolutions (document, signatures) VALUES (%s, %s)",
+                (resolution.document, Jsonb(signatures)),
+            )
 
     def _select(self) -> list[tuple[Any, ...]]:
-        # Signatures as text: what PostgreSQL takes for JSON may be nested deeper than we read.
-        return self._execute("SELECT document, signatures::text FROM key_resolutions ORDER BY id").fetchall()
+        with self._asked() as connection:
+            # Signatures as text: what PostgreSQL takes for JSON may be nested deeper than we read.
+            return connection.execute(
+                "SELECT document, signatures::text FROM key_resolutions ORDER BY id"
+            ).fetchall()
 
-    def _execute(self, statement: LiteralString, *values: object) -> psycopg.Cursor[tuple[Any, ...]]:
-        was_open, self._broke = self._connection is not None, False
-        try:
-            return (self._connection or self._open()).execute(statement, values)
-        except (psycopg.Error, UnicodeError) as error:
-            self._broke = was_open and self._connection is not None and self._connection.closed
-            self.close()
-            raise ResolutionsUnavailable(f"the database does not answer ({type(error).__name__})") from error
+
+@contextmanager
+def _or_unavailable() -> Iterator[None]:
+    try:
+        yield
+    except (psycopg.Error, UnicodeError) as error:
+        raise ResolutionsUnavailable(f"the database does not answer ({type(error).__name__})") from error
 
 
 def _signatures(said: str) -> Mapping[str, bytes]:
