@@ -1,12 +1,13 @@
 """The enclave's own way to the database, by a role that reads what it decides upon and adds heads of its log.
 
 Asks for no lock but to register resolutions, and opens its connections when first asked, so that an enclave can start
-before its database. Nobody waits for an answer for long (`enclave.database`). May not decide anything.
+before its database. Nobody waits for an answer for long (`enclave.database`), and none is read that is longer than what
+the enclave takes. May not decide anything.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import fields
+from dataclasses import Field, fields
 from typing import Any, LiteralString
 
 import psycopg
@@ -19,14 +20,44 @@ from enclave.facts import FactsUnavailable, PayoutRecord
 from enclave.log import LogHead
 from enclave.mirror import HeadsUnavailable
 from enclave.protocol import from_base64, to_base64
-from enclave.resolutions import ResolutionsUnavailable, SignedResolution
+from enclave.resolutions import DOCUMENT_BYTES_MAX, ResolutionsUnavailable, SignedResolution
+
+RESOLUTIONS_MAX = 10_000
+RESOLUTIONS_BYTES_MAX = 16 * 1024 * 1024
+SIGNATURES_CHARS_MAX = 16 * 1024
 
 _REGISTERING = 0x7265736F6C7665
 """The advisory lock of whoever registers a resolution."""
 
-_COLUMNS = ", ".join(field.name for field in fields(PayoutRecord))
+_TEXT_CHARS_MAX = 1024
+_LONGER_TEXTS = {"order_canonical": 16 * 1024, "approvals": 64 * 1024}
+
+
+def _selected(column: Field[Any]) -> str:
+    """A column, cut where nothing that the enclave would sign for is as long; what was cut is not what was cleared."""
+    if column.type not in {str, str | None}:
+        return column.name
+    return f"left({column.name}, {_LONGER_TEXTS.get(column.name, _TEXT_CHARS_MAX) + 1}) AS {column.name}"
+
+
+_COLUMNS = ", ".join(_selected(column) for column in fields(PayoutRecord))
 # Only our own column names are spliced in; the ids go as a parameter.
 _SELECT_PAYOUTS = f"SELECT {_COLUMNS} FROM enclave_payouts WHERE payout_id = ANY(%s)"  # noqa: S608  # see above
+
+# Signatures as text: what PostgreSQL takes for JSON may be nested deeper than we read. Of what is too long, a little
+# more than is read, so that it shows; of too many, one more.
+_SELECT_RESOLUTIONS = f"""
+    WITH cut AS (
+        SELECT id, left(document, {DOCUMENT_BYTES_MAX + 1}) AS document,
+            left(signatures::text, {SIGNATURES_CHARS_MAX + 1}) AS signatures
+        FROM key_resolutions ORDER BY id LIMIT {RESOLUTIONS_MAX + 1}
+    ), measured AS (
+        SELECT *, octet_length(document) + octet_length(signatures) AS size FROM cut
+    ), added_up AS (
+        SELECT *, sum(size) OVER (ORDER BY id) - size AS size_before FROM measured
+    )
+    SELECT document, signatures, size FROM added_up WHERE size_before <= {RESOLUTIONS_BYTES_MAX} ORDER BY id
+"""  # noqa: S608  # only our own numbers are spliced in
 
 
 class DatabaseFacts(OwnConnection[PayoutRecord]):
@@ -106,11 +137,14 @@ class DatabaseResolutions(OwnConnection[tuple[Any, ...]]):
         """Every document, in the order in which they were registered.
 
         Raises:
-            ResolutionsUnavailable: no connection, no permission, no table, or no answer in time.
+            ResolutionsUnavailable: no connection, no permission, no table, no answer in time, or more than is read.
         """
         with _or_unavailable():
             rows = self._asked_again_if_it_had_ended(self._select)
-        return [SignedResolution(document, _signatures(signatures)) for document, signatures in rows]
+        if len(rows) > RESOLUTIONS_MAX or sum(size for _, _, size in rows) > RESOLUTIONS_BYTES_MAX:
+            # Not the first of them: what was resolved last may be that a key signs no more.
+            raise ResolutionsUnavailable("the database holds more resolutions than are read")
+        return [SignedResolution(document, _signatures(signatures)) for document, signatures, _ in rows]
 
     @contextmanager
     def one_at_a_time(self) -> Iterator[None]:
@@ -138,10 +172,7 @@ class DatabaseResolutions(OwnConnection[tuple[Any, ...]]):
 
     def _select(self) -> list[tuple[Any, ...]]:
         with self._asked() as connection:
-            # Signatures as text: what PostgreSQL takes for JSON may be nested deeper than we read.
-            return connection.execute(
-                "SELECT document, signatures::text FROM key_resolutions ORDER BY id"
-            ).fetchall()
+            return connection.execute(_SELECT_RESOLUTIONS).fetchall()
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import psycopg
@@ -17,9 +17,20 @@ from enclave.log import LogHead
 from enclave.mirror import HeadsUnavailable
 from enclave.store import DatabaseFacts, DatabaseHeads
 from tests.conftest import Database
-from tests.enclave.payouts import ATTEMPT_ID, CREDIT_TRANSFER, PAYOUT_ID, body_of, good_record
+from tests.enclave.payouts import (
+    ATTEMPT_ID,
+    CREDIT_TRANSFER,
+    PAYOUT_ID,
+    STRICT,
+    body_of,
+    fit,
+    good_record,
+    order_text,
+    record_of,
+)
 from tests.enclave.process import SoftHsmToken
 from tests.enclave.stock import COLUMN_TYPES, store_row
+from tests.enclave.test_policy import judge
 
 OTHER_ID = "pay_" + "00" * 16
 
@@ -60,6 +71,37 @@ def test_the_records_that_exist_are_read_whole(stocked: Database, facts: Databas
     found = facts.payouts([PAYOUT_ID, OTHER_ID, "pay_" + "11" * 16])
 
     assert found == {PAYOUT_ID: good_record(), OTHER_ID: other}
+
+
+def test_texts_as_long_as_the_longest_are_read_whole(stocked: Database, facts: DatabaseFacts) -> None:
+    longest = good_record(
+        payout_id=OTHER_ID, order_canonical="x" * 16_384, approvals="x" * 65_536, creditor_name="x" * 1024
+    )
+    store_row(stocked, longest)
+
+    assert facts.payouts([OTHER_ID]) == {OTHER_ID: longest}
+
+
+@pytest.mark.parametrize(
+    ("long", "code"),
+    [
+        # Nothing is wrong with them but their length: whole, they would pass.
+        (fit(record_of(order_text(note="x" * 1_000_000))), "order_digest_mismatch"),
+        (replace(fit(good_record()), approvals=" " * 1_000_000 + fit(good_record()).approvals), "approvals_missing"),
+        (fit(record_of(order_text(creditor_name="x" * 2000), creditor_name="x" * 2000)), "order_fields_differ"),
+    ],
+)  # fmt: skip
+def test_what_is_longer_than_the_enclave_takes_is_neither_read_whole_nor_signed(
+    stocked: Database, facts: DatabaseFacts, long: PayoutRecord, code: str
+) -> None:
+    change(stocked, "DELETE FROM enclave_payouts")
+    store_row(stocked, long)
+
+    record = facts.payouts([PAYOUT_ID])[PAYOUT_ID]
+
+    assert judge(record=record, conditions=STRICT) == code
+    assert judge(record=long, conditions=STRICT) != code
+    assert len(repr(record)) < 100_000
 
 
 def test_a_connection_that_broke_is_replaced(stocked: Database, facts: DatabaseFacts) -> None:
