@@ -13,10 +13,11 @@ import pytest
 from enclave.client import EnclaveRefused
 from enclave.facts import FactsUnavailable, PayoutRecord
 from enclave.keys import Purpose, verifies
-from enclave.log import LogHead
+from enclave.log import LogHead, SigningLog
 from enclave.mirror import HeadsUnavailable
 from enclave.store import DatabaseFacts, DatabaseHeads
 from tests.conftest import Database
+from tests.enclave.council import NOON
 from tests.enclave.payouts import (
     ATTEMPT_ID,
     CREDIT_TRANSFER,
@@ -174,9 +175,9 @@ def sign_checkpoint(token: SoftHsmToken, directory: Path, database: Database, si
         return told
 
 
-def audit_log(log: Path, database: Database) -> subprocess.CompletedProcess[str]:
+def audit_log(log: Path, database_url: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "enclave", "audit", "--log", str(log)]
-    command += ["--database-url", database.url("tallystick_enclave")]
+    command += ["--database-url", database_url]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
 
@@ -185,10 +186,11 @@ def test_putting_back_the_log_or_the_database_is_seen_by_the_other(
     token: SoftHsmToken, tmp_path: Path, database: Database, side: str
 ) -> None:
     log, first_day = tmp_path / "signing.log", tmp_path / "first day"
+    url = database.url("tallystick_enclave")
     assert sign_checkpoint(token, tmp_path, database, 1) == "signed"
     shutil.copy(log, first_day)
     assert sign_checkpoint(token, tmp_path, database, 2) == "signed"
-    assert "the database has head" in audit_log(log, database).stdout
+    assert "the database has head" in audit_log(log, url).stdout
 
     if side == "log":
         shutil.copy(first_day, log)
@@ -197,10 +199,28 @@ def test_putting_back_the_log_or_the_database_is_seen_by_the_other(
             connection.execute("SET session_replication_role = replica")
             connection.execute("DELETE FROM enclave_heads WHERE id = (SELECT max(id) FROM enclave_heads)")
 
-    told = audit_log(log, database)
+    told = audit_log(log, url)
     assert (told.returncode, told.stdout.count("head")) == (1, 1)
     assert told.stderr.startswith("enclave: the ")
     assert sign_checkpoint(token, tmp_path, database, 3) == f"{side}_put_back"
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("hidden", "cannot read the database URL: it is written postgresql://ROLE@HOST:PORT/DATABASE"),
+        ("postgresql://x:hidden@127.0.0.1:1/x", "the database does not answer (OperationalError)"),
+    ],
+)
+def test_an_audit_that_cannot_ask_the_database_says_why(tmp_path: Path, url: str, said: str) -> None:
+    log = tmp_path / "signing.log"
+    with SigningLog.open(log, now=NOON) as opened:
+        head = opened.head
+
+    told = audit_log(log, url)
+
+    assert (told.returncode, told.stderr) == (2, f"enclave: {said}\n")
+    assert told.stdout == f"{head.count} records, head {head.hash}\n"
 
 
 def test_heads_are_added_by_the_enclave_and_changed_by_nobody(database: Database) -> None:
