@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
 from pydantic import ValidationError
 
 from enclave.backends.pkcs11 import Pkcs11Keys
@@ -35,6 +37,7 @@ from enclave.resolutions import (
     Item,
     Register,
     RetireKey,
+    SignedResolution,
     instant,
     instant_text,
     read_document,
@@ -60,6 +63,18 @@ def roster(path: Path) -> Roster:
         return read_roster(path.read_bytes())
     except OSError as error:
         raise RosterInvalid(f"cannot read {path}: {error.strerror}") from error
+
+
+def database_url(said: str) -> str:
+    """The address of a database, if it is one. Raises: ArgumentsRefused."""
+    try:
+        conninfo_to_dict(said)
+    except (psycopg.ProgrammingError, UnicodeError):
+        # Not chained, and not quoted: the text may hold a password.
+        raise ArgumentsRefused(
+            "cannot read the database URL: it is written postgresql://ROLE@HOST:PORT/DATABASE"
+        ) from None
+    return said
 
 
 def log_in_to(arguments: argparse.Namespace) -> Pkcs11Keys:
@@ -184,28 +199,42 @@ def _read(arguments: argparse.Namespace) -> int:
 def _endorse(arguments: argparse.Namespace) -> int:
     if (arguments.key is None) is (arguments.signature is None):
         raise ArgumentsRefused("give --key to sign here, or --signature with one that was made elsewhere")
-    try:
-        if arguments.signature is not None:
-            signature: bytes = arguments.signature.read_bytes()
-        else:
-            passphrase = None if arguments.passphrase_fd is None else read_pin(arguments.passphrase_fd)
-            signature = signature_of(
-                read_draft(arguments.draft),
-                arguments.key.read_bytes(),
-                passphrase=None if passphrase is None else passphrase.reveal().encode(),
-            )
-    except OSError as error:
-        raise ArgumentsRefused(f"cannot read {error.filename}: {error.strerror}") from error
+    custodian, members = arguments.custodian, roster(arguments.custodians)
+    if custodian not in members.custodians:
+        raise ArgumentsRefused(
+            f"the roster has no custodian of that name, only {', '.join(members.custodians)}"
+        )
+    draft = read_draft(arguments.draft)
     # What is no resolution is not worth a signature, and should not get one.
-    read_document(read_draft(arguments.draft).document)
-    signed = endorse(arguments.draft, arguments.custodian, signature)
+    read_document(draft.document)
+    signature = _signature(arguments, draft)
+    if not members.endorsers(signed_text(draft.document), {custodian: signature}):
+        raise ArgumentsRefused(
+            f"this is not signed by the key that the roster has for {custodian}: it would not count"
+        )
+    signed = endorse(arguments.draft, custodian, signature)
     _write(f"signed by {', '.join(signed.signatures)}\n")
     return EXIT_DONE
 
 
+def _signature(arguments: argparse.Namespace, draft: SignedResolution) -> bytes:
+    try:
+        if arguments.signature is not None:
+            made_elsewhere: bytes = arguments.signature.read_bytes()
+            return made_elsewhere
+        passphrase = None if arguments.passphrase_fd is None else read_pin(arguments.passphrase_fd)
+        return signature_of(
+            draft,
+            arguments.key.read_bytes(),
+            passphrase=None if passphrase is None else passphrase.reveal().encode(),
+        )
+    except OSError as error:
+        raise ArgumentsRefused(f"cannot read {error.filename}: {error.strerror}") from error
+
+
 def _register_draft(arguments: argparse.Namespace) -> int:
     draft = read_draft(arguments.draft)
-    with DatabaseResolutions(_said_url(arguments)) as resolutions:
+    with DatabaseResolutions(database_url(arguments.database_url)) as resolutions:
         register = put_in_force(resolutions, draft, roster(arguments.custodians))
     _write(f"resolution {register.head.number} is in force; a serving enclave takes it in by `keys load`\n")
     return EXIT_DONE
@@ -223,17 +252,11 @@ def _register(arguments: argparse.Namespace) -> Register:
     if arguments.resolutions is not None:
         register = register_of(DraftedResolutions(arguments.resolutions).all(), members)
     else:
-        with DatabaseResolutions(arguments.database_url) as resolutions:
+        with DatabaseResolutions(database_url(arguments.database_url)) as resolutions:
             register = register_of(resolutions.all(), members)
     # Drafted is what follows those that count: whoever named the wrong roster should see it here.
     sys.stderr.write("".join(f"enclave: {reason}: left out\n" for reason in register.left_out))
     return register
-
-
-def _said_url(arguments: argparse.Namespace) -> str:
-    if arguments.database_url is None:
-        raise ArgumentsRefused("--database-url says where to register")
-    return str(arguments.database_url)
 
 
 def _draft(
@@ -350,6 +373,7 @@ def _add_read(parser: argparse.ArgumentParser) -> None:
 
 def _add_endorse(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--draft", type=Path, required=True)
+    parser.add_argument("--custodians", type=Path, required=True, metavar="FILE", help="the roster")
     parser.add_argument("--custodian", required=True, help="whose signature it is, as the roster calls him")
     parser.add_argument("--key", type=Path, help="the custodian's private key, P-256 in PEM")
     parser.add_argument("--passphrase-fd", type=int, help="a descriptor to read the key's passphrase from")
@@ -360,7 +384,7 @@ def _add_endorse(parser: argparse.ArgumentParser) -> None:
 def _add_register(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--draft", type=Path, required=True)
     parser.add_argument("--custodians", type=Path, required=True, metavar="FILE", help="the roster")
-    parser.add_argument("--database-url", help="by a role that may add resolutions")
+    parser.add_argument("--database-url", required=True, help="by a role that may add resolutions")
     parser.set_defaults(command=_register_draft)
 
 

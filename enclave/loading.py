@@ -13,7 +13,7 @@ from enclave.keyring import Keyring, KeyringRefused, Sweep
 from enclave.keys import KeyBackendFailure
 from enclave.log import EntryKind, LogEntry, LogFacts, LogUnavailable, SigningLog
 from enclave.memory import Memory
-from enclave.pause import pause_after
+from enclave.pause import Pause
 from enclave.refusals import RefusalCode
 from enclave.resolutions import ResolutionsUnavailable
 
@@ -25,7 +25,7 @@ class Loading:
         self._keyring = keyring
         self._log = log
         self._why: RefusalCode | None = RefusalCode.REGISTER_UNAVAILABLE
-        self._ask_again_at_s = 0.0
+        self._pause = Pause()
         self._sweep = Sweep()
 
     @property
@@ -35,7 +35,7 @@ class Loading:
 
     def refuse(self, memory: Memory, *, now: datetime) -> RefusalCode | None:
         """Why no key may be used, or None if the keyring is loaded; tries to load it when it is time to."""
-        if self._why is not None and time.monotonic() >= self._ask_again_at_s:
+        if self._why is not None and self._pause.is_over:
             self.load(memory, now=now)
         return self._why
 
@@ -48,7 +48,7 @@ class Loading:
         elif self._why is not None or why is RefusalCode.LOG_UNAVAILABLE:
             # The keyring has taken it in, and the log does not say so: until it does, nothing is signed.
             self._why = why
-            self._ask_again_at_s = begun_s + pause_after(begun_s).total_seconds()
+            self._pause.begin(begun_s)
         return why
 
     def _tried(self, memory: Memory, now: datetime) -> RefusalCode | None:

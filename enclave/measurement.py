@@ -22,6 +22,7 @@ POLICY_MODULES = (
     "card_number.py",
     "card_recipients.py",
     "card_vault.py",
+    "database.py",
     "detached_jws.py",
     "facts.py",
     "growth.py",

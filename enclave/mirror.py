@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from enclave.log import EntryKind, LogEntry, LogFacts, LogHead, LogRecord, LogUnavailable, SigningLog
-from enclave.pause import pause_after
+from enclave.pause import Pause
 from enclave.refusals import RefusalCode
 
 EVERY = timedelta(seconds=1)
@@ -54,18 +54,18 @@ class Mirror:
         self._heads = heads
         self._accepted = accepted
         self._why: RefusalCode | None = RefusalCode.MIRROR_UNAVAILABLE
-        self._ask_again_at_s = 0.0
+        self._pause = Pause()
         self._kept_count = 0
         self._due_at: datetime | None = None
 
     def refuse(self, *, now: datetime) -> RefusalCode | None:
         """Why nothing may be signed, or None if the log and the database agree."""
-        begun_s = time.monotonic()
-        if self._why is RefusalCode.MIRROR_UNAVAILABLE and begun_s >= self._ask_again_at_s:
+        if self._why is RefusalCode.MIRROR_UNAVAILABLE and self._pause.is_over:
+            begun_s = time.monotonic()
             try:
                 self._compare(now)
             except (HeadsUnavailable, LogUnavailable):
-                self._ask_again_at_s = begun_s + pause_after(begun_s).total_seconds()
+                self._pause.begin(begun_s)
         return self._why
 
     def keep(self, *, now: datetime) -> timedelta | None:
@@ -84,7 +84,7 @@ class Mirror:
         try:
             self._keep(now)
         except (HeadsUnavailable, LogUnavailable):
-            pause = pause_after(begun_s)
+            pause = self._pause.begin(begun_s)
             self._due_at = now + pause
             return pause
         self._due_at = None

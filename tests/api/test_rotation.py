@@ -156,7 +156,7 @@ class Custodian:
             openssl = ["openssl", "dgst", "-sha256", "-sign", key, "-out", signature, text]
             subprocess.run(openssl, check=True, capture_output=True)
             endorse = ("endorse", "--draft", self._draft, "--custodian", name)
-            enclave(*endorse, "--signature", signature)
+            enclave(*endorse, "--custodians", self.at.token.custodians, "--signature", signature)
         register = ("keys", "register", "--draft", self._draft, "--custodians", self.at.token.custodians)
         self.tallystick(*register, "--database-url", self.url)
         self._draft.unlink()

@@ -22,7 +22,7 @@ from enclave.drafts import drafted, read_draft, write_draft
 from enclave.keys import Purpose, algorithm_of, fingerprint
 from enclave.resolutions import AdmitApprover, AdmitKey, RetireKey, read_document
 from tests.conftest import Database
-from tests.enclave.council import EMPTY, NOON, TRIO, admit, pem_of, person, roster_file
+from tests.enclave.council import EMPTY, NOON, TRIO, admit, pem_of, person, roster_file, signature_by
 from tests.enclave.modules import copy_of
 from tests.enclave.process import PIN, TOKEN_LABEL, SoftHsmToken, secret_on_a_descriptor
 
@@ -50,6 +50,10 @@ class Desk:
     @property
     def sources(self) -> list[str | Path]:
         return ["--custodians", self.home / "roster.json", "--resolutions", self.home / "resolutions"]
+
+    def endorse(self, name: str, draft: Path | None = None) -> list[str | Path]:
+        roster: list[str | Path] = ["--custodians", self.home / "roster.json"]
+        return ["endorse", "--draft", draft or self.draft, "--custodian", name, *roster]
 
     def run(self, *arguments: str | Path) -> Told:
         try:
@@ -105,11 +109,11 @@ def test_a_draft_is_read_signed_by_openssl_and_in_person_and_registered(
     key = desk.private_key("ada")
     subprocess.run(["openssl", "dgst", "-sha256", "-sign", key, "-out", signature, text], check=True)
 
-    by_hand = desk.run("endorse", "--draft", desk.draft, "--custodian", "ada", "--signature", signature)
+    by_hand = desk.run(*desk.endorse("ada"), "--signature", signature)
     locked = desk.private_key("cleo", b"correct horse")
     with secret_on_a_descriptor("correct horse\n") as fd:
         here = desk.run(
-            *("endorse", "--draft", desk.draft, "--custodian", "cleo"),
+            *desk.endorse("cleo"),
             *("--key", locked, "--passphrase-fd", str(os.dup(fd))),
         )
     assert (by_hand.out, here.out) == ("signed by ada\n", "signed by ada, cleo\n")
@@ -147,7 +151,7 @@ def test_approvers_are_admitted_and_dismissed(desk: Desk) -> None:
     assert first.code == 0, first
     for name in ("ada", "ben"):
         key = desk.private_key(name)
-        desk.run("endorse", "--draft", directory / "0001.json", "--custodian", name, "--key", key)
+        assert desk.run(*desk.endorse(name, directory / "0001.json"), "--key", key).code == 0
 
     assert desk.run("dismiss-approver", "--id", "anna", "--draft", desk.draft, *desk.sources).code == 0
 
@@ -165,7 +169,8 @@ def mistakes(desk: Desk) -> Iterator[tuple[list[str | Path], str]]:
     to_draft: list[str | Path] = ["--draft", desk.home / "new.json", *desk.sources]
     junk = desk.file("junk.json", b'{"document": "junk", "signatures": {}}')
     key, other = desk.private_key("ada"), desk.file("rsa.pem", b"-----BEGIN PRIVATE KEY-----\n")
-    endorse: list[str | Path] = ["endorse", "--draft", draft, "--custodian", "ada"]
+    endorse = desk.endorse("ada")
+    of_another_draft = desk.file("ada.sig", signature_by("ada", "another document"))
     register: list[str | Path] = ["register", "--draft", draft, "--custodians", desk.home / "roster.json"]
     retire: list[str | Path] = ["retire", "--key", "identity/v1"]
     admit_: list[str | Path] = ["admit-approver", "--id", "anna", "--key"]
@@ -181,18 +186,23 @@ def mistakes(desk: Desk) -> Iterator[tuple[list[str | Path], str]]:
     yield [*endorse, "--key", other], "private key"
     yield [*endorse, "--key", desk.public_key("ada")], "private key"
     yield [*endorse, "--key", desk.private_key("ben", b"secret")], "private key"
+    yield [*endorse, "--key", desk.private_key("cleo")], "the key that the roster has for ada"
+    yield [*endorse, "--key", desk.private_key("mallory")], "the key that the roster has for ada"
+    yield [*endorse, "--signature", empty], "the key that the roster has for ada"
+    yield [*endorse, "--signature", of_another_draft], "the key that the roster has for ada"
+    yield [*desk.endorse("mallory"), "--key", desk.private_key("mallory")], "only ada, ben, cleo"
     yield [*endorse, "--key", key, "--passphrase-fd", "999"], "PIN"
     yield [*endorse, "--signature", nowhere], "cannot read"
-    yield ["endorse", "--draft", draft, "--custodian", "Ada\n", "--key", key], "name"
-    yield ["endorse", "--draft", junk, "--custodian", "ada", "--key", key], "no resolution"
-    yield register, "--database-url"
+    yield [*desk.endorse("Ada\n"), "--key", key], "name"
+    yield [*desk.endorse("ada", junk), "--key", key], "no resolution"
     yield [*register, "--database-url", NOWHERE], "does not answer"
-    yield [*register, "--database-url", "hidden"], "does not answer"
+    yield [*register, "--database-url", "hidden"], "postgresql://ROLE@HOST:PORT/DATABASE"
     yield ["register", "--draft", draft, "--custodians", nowhere, "--database-url", NOWHERE], "cannot read"
     yield ["register", "--draft", draft, "--custodians", empty, "--database-url", NOWHERE], "roster"
     yield [*retire, "--draft", draft], "--database-url or --resolutions"
     yield [*retire, "--draft", draft, "--database-url", NOWHERE], "--custodians"
     yield [*retire, "--draft", draft, "--database-url", NOWHERE, *desk.sources[:2]], "does not answer"
+    yield [*retire, "--draft", draft, "--database-url", "hid\udc80den", *desk.sources[:2]], "database URL"
     yield [*retire, *to_draft], "never admitted"
     yield [*admit_, nowhere, *to_draft], "cannot read"
     yield [*admit_, empty, *to_draft], "P-256"
@@ -229,6 +239,8 @@ def test_every_mistake_is_one_line_and_tells_no_secret(drafted_key: Desk) -> Non
         ["retire", "--key", "payout/v1", "--verify-until", "2026-11-22T12:00:00+01:00"],
         ["rotate", "--purpose", "root"],
         ["rotate", "--purpose", "payout", "--not-before", "0000-01-01T00:00:00Z"],
+        ["register", "--draft", "draft.json", "--custodians", "roster.json"],
+        ["endorse", "--draft", "draft.json", "--custodian", "ada", "--key", "ada.pem"],
         ["nothing"],
     ],
 )

@@ -225,6 +225,7 @@ def test_the_audit_counts_a_whole_log_and_names_a_broken_line(token: SoftHsmToke
         ({"key_backend": "software", "production": ""}, "software keys are not for production"),
         ({"pin_fd": "987"}, "cannot read a PIN"),
         ({"database_url_fd": "987", "database_url": None}, "cannot read the database URL"),
+        ({"database_url": "no address"}, "it is written postgresql://ROLE@HOST:PORT/DATABASE"),
     ],
 )
 def test_whatever_is_wrong_at_the_start_ends_it_in_one_line(

@@ -1,6 +1,7 @@
 """Putting resolutions into force on a real PostgreSQL, by the custodians' own role, and what others do to the table."""
 
 import threading
+import tracemalloc
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -16,7 +17,12 @@ from enclave.resolutions import (
     SignedResolution,
     register_of,
 )
-from enclave.store import DatabaseResolutions
+from enclave.store import (
+    RESOLUTIONS_BYTES_MAX,
+    RESOLUTIONS_MAX,
+    SIGNATURES_CHARS_MAX,
+    DatabaseResolutions,
+)
 from tests.conftest import Database
 from tests.enclave.council import NOON, TRIO, Minutes, admit, approver, retire, signed
 
@@ -36,6 +42,12 @@ def add_row(database: Database, document: str, signatures: object = None) -> Non
             "INSERT INTO key_resolutions (document, signatures) VALUES (%s, %s)",
             (document, Jsonb({} if signatures is None else signatures)),
         )
+
+
+def forget_the_bounds(database: Database) -> None:
+    """Whoever owns the table can have anything in it, and rows may be older than its bounds."""
+    with psycopg.connect(database.url("tallystick_owner")) as connection:
+        connection.execute("ALTER TABLE key_resolutions DROP CONSTRAINT key_resolutions_can_be_read")
 
 
 def rows(database: Database) -> int:
@@ -106,6 +118,7 @@ JUNK = [
     ("{", {}),
     ("[" * 100_000, {}),
     ("x" * 2_000_000, {}),
+    ("", {"ada": "x" * 2_000_000}),
     ('{"number": NaN}', {"ada": 1, "ben": None, "cleo": ["YQ=="]}),
     ("\ufffd", {"ada": "not base64", "": "YQ==", "\n": {}}),
 ]
@@ -114,6 +127,7 @@ JUNK = [
 def test_junk_in_the_table_is_left_out_and_hides_nothing(
     database: Database, resolutions: DatabaseResolutions
 ) -> None:
+    forget_the_bounds(database)
     for document, signatures in JUNK:
         add_row(database, document, signatures)
     first = Minutes().next(admit("identity/v1"))
@@ -122,6 +136,51 @@ def test_junk_in_the_table_is_left_out_and_hides_nothing(
 
     assert after.head.number == 1
     assert len(register_of(resolutions.all(), TRIO).left_out) == len(JUNK)
+
+
+def test_signatures_that_are_longer_than_is_read_are_none(
+    database: Database, resolutions: DatabaseResolutions
+) -> None:
+    first = Minutes().next(admit("identity/v1"))
+    forget_the_bounds(database)
+    add_row(database, first.document, {"ada": "x" * SIGNATURES_CHARS_MAX})
+
+    assert list(resolutions.all()) == [SignedResolution(first.document, {})]
+
+
+@pytest.mark.parametrize(
+    ("count", "chars"), [(RESOLUTIONS_MAX, 1), (RESOLUTIONS_BYTES_MAX // 2**20, 2**20 - 2), (600, 2**20)]
+)
+def test_more_than_is_read_is_not_read_in_part(
+    database: Database, resolutions: DatabaseResolutions, count: int, chars: int
+) -> None:
+    minutes = Minutes()
+    put_in_force(resolutions, minutes.resolve(admit("identity/v1")), TRIO)
+    with psycopg.connect(database.url("tallystick_owner")) as connection:
+        connection.execute(
+            "INSERT INTO key_resolutions (document, signatures)"
+            " SELECT repeat('x', %s), '{}' FROM generate_series(1, %s)",
+            (chars, count),
+        )
+    tracemalloc.start()
+
+    with pytest.raises(ResolutionsUnavailable):
+        resolutions.all()
+
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 3 * RESOLUTIONS_BYTES_MAX
+
+
+def test_as_much_as_is_read_is_read_in_time(database: Database, resolutions: DatabaseResolutions) -> None:
+    with psycopg.connect(database.url("tallystick_owner")) as connection:
+        connection.execute(
+            "INSERT INTO key_resolutions (document, signatures)"
+            " SELECT repeat('x', %s - 2), '{}' FROM generate_series(1, %s)",
+            (RESOLUTIONS_BYTES_MAX // RESOLUTIONS_MAX, RESOLUTIONS_MAX),
+        )
+
+    assert len(list(resolutions.all())) == RESOLUTIONS_MAX
 
 
 def test_signatures_that_are_nested_without_end_are_none(
@@ -215,3 +274,22 @@ def test_a_role_that_may_not_register_is_told_so(database: Database) -> None:
         with pytest.raises(ResolutionsUnavailable, match="InsufficientPrivilege"):
             put_in_force(resolutions, Minutes().next(admit("identity/v1")), TRIO)
         assert list(resolutions.all()) == []
+
+
+def test_nothing_longer_than_the_enclave_reads_can_be_registered(database: Database) -> None:
+    longest = SIGNATURES_CHARS_MAX - len('{"ada": ""}')
+    add_row(database, "x" * 2**20, {"ada": "x" * longest})
+
+    for document, signatures in (
+        ("x" * (2**20 + 1), {}),
+        ("é" * 2**20, {}),
+        ("", {"ada": "x" * (longest + 1)}),
+    ):
+        with (
+            pytest.raises(psycopg.errors.CheckViolation),
+            psycopg.connect(database.url("tallystick_custodian")) as connection,
+        ):
+            connection.execute(
+                "INSERT INTO key_resolutions (document, signatures) VALUES (%s, %s)",
+                (document, Jsonb(signatures)),
+            )

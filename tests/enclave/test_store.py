@@ -4,7 +4,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import psycopg
@@ -14,15 +14,27 @@ from api.jobs import origin
 from enclave.client import EnclaveRefused
 from enclave.facts import FactsUnavailable, PayoutRecord
 from enclave.keys import Purpose, verifies
-from enclave.log import LogHead
+from enclave.log import LogHead, SigningLog
 from enclave.mirror import HeadsUnavailable
 from enclave.store import DatabaseFacts, DatabaseHeads, DatabaseLeaves
 from enclave.tree import Tree
 from tests.conftest import Database
+from tests.enclave.council import NOON
 from tests.enclave.logs import leaves_of, make_log, root_of
-from tests.enclave.payouts import ATTEMPT_ID, CREDIT_TRANSFER, PAYOUT_ID, body_of, good_record
+from tests.enclave.payouts import (
+    ATTEMPT_ID,
+    CREDIT_TRANSFER,
+    PAYOUT_ID,
+    STRICT,
+    body_of,
+    fit,
+    good_record,
+    order_text,
+    record_of,
+)
 from tests.enclave.process import SoftHsmToken
 from tests.enclave.stock import COLUMN_TYPES, store_row
+from tests.enclave.test_policy import judge
 
 OTHER_ID = "pay_" + "00" * 16
 
@@ -63,6 +75,37 @@ def test_the_records_that_exist_are_read_whole(stocked: Database, facts: Databas
     found = facts.payouts([PAYOUT_ID, OTHER_ID, "pay_" + "11" * 16])
 
     assert found == {PAYOUT_ID: good_record(), OTHER_ID: other}
+
+
+def test_texts_as_long_as_the_longest_are_read_whole(stocked: Database, facts: DatabaseFacts) -> None:
+    longest = good_record(
+        payout_id=OTHER_ID, order_canonical="x" * 16_384, approvals="x" * 65_536, creditor_name="x" * 1024
+    )
+    store_row(stocked, longest)
+
+    assert facts.payouts([OTHER_ID]) == {OTHER_ID: longest}
+
+
+@pytest.mark.parametrize(
+    ("long", "code"),
+    [
+        # Nothing is wrong with them but their length: whole, they would pass.
+        (fit(record_of(order_text(note="x" * 1_000_000))), "order_digest_mismatch"),
+        (replace(fit(good_record()), approvals=" " * 1_000_000 + fit(good_record()).approvals), "approvals_missing"),
+        (fit(record_of(order_text(creditor_name="x" * 2000), creditor_name="x" * 2000)), "order_fields_differ"),
+    ],
+)  # fmt: skip
+def test_what_is_longer_than_the_enclave_takes_is_neither_read_whole_nor_signed(
+    stocked: Database, facts: DatabaseFacts, long: PayoutRecord, code: str
+) -> None:
+    change(stocked, "DELETE FROM enclave_payouts")
+    store_row(stocked, long)
+
+    record = facts.payouts([PAYOUT_ID])[PAYOUT_ID]
+
+    assert judge(record=record, conditions=STRICT) == code
+    assert judge(record=long, conditions=STRICT) != code
+    assert len(repr(record)) < 100_000
 
 
 def test_a_connection_that_broke_is_replaced(stocked: Database, facts: DatabaseFacts) -> None:
@@ -135,9 +178,9 @@ def sign_checkpoint(token: SoftHsmToken, directory: Path, database: Database, si
         return told
 
 
-def audit_log(log: Path, database: Database) -> subprocess.CompletedProcess[str]:
+def audit_log(log: Path, database_url: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "enclave", "audit", "--log", str(log)]
-    command += ["--database-url", database.url("tallystick_enclave")]
+    command += ["--database-url", database_url]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
 
@@ -147,10 +190,11 @@ def test_putting_back_the_log_or_the_database_is_seen_by_the_other(
 ) -> None:
     log, first_day = tmp_path / "signing.log", tmp_path / "first day"
     make_log(database, 3)
+    url = database.url("tallystick_enclave")
     assert sign_checkpoint(token, tmp_path, database, 1) == "signed"
     shutil.copy(log, first_day)
     assert sign_checkpoint(token, tmp_path, database, 2) == "signed"
-    assert "the database has head" in audit_log(log, database).stdout
+    assert "the database has head" in audit_log(log, url).stdout
 
     if side == "log":
         shutil.copy(first_day, log)
@@ -159,7 +203,7 @@ def test_putting_back_the_log_or_the_database_is_seen_by_the_other(
             connection.execute("SET session_replication_role = replica")
             connection.execute("DELETE FROM enclave_heads WHERE id = (SELECT max(id) FROM enclave_heads)")
 
-    told = audit_log(log, database)
+    told = audit_log(log, url)
     assert (told.returncode, told.stdout.count("head")) == (1, 1)
     assert told.stderr.startswith("enclave: the ")
     assert sign_checkpoint(token, tmp_path, database, 3) == f"{side}_put_back"
@@ -246,6 +290,24 @@ def test_a_restarted_enclave_goes_on_from_what_is_kept_only_if_it_has_the_signed
 
     keep_tree(database, ours, 5, b"".join(Tree().with_leaves(leaves_of(5)).peaks))
     assert sign_checkpoint(token, tmp_path, database, 7) == "signed"
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("hidden", "cannot read the database URL: it is written postgresql://ROLE@HOST:PORT/DATABASE"),
+        ("postgresql://x:hidden@127.0.0.1:1/x", "the database does not answer (OperationalError)"),
+    ],
+)
+def test_an_audit_that_cannot_ask_the_database_says_why(tmp_path: Path, url: str, said: str) -> None:
+    log = tmp_path / "signing.log"
+    with SigningLog.open(log, now=NOON) as opened:
+        head = opened.head
+
+    told = audit_log(log, url)
+
+    assert (told.returncode, told.stderr) == (2, f"enclave: {said}\n")
+    assert told.stdout == f"{head.count} records, head {head.hash}\n"
 
 
 def test_heads_are_added_by_the_enclave_and_changed_by_nobody(database: Database) -> None:

@@ -1,0 +1,248 @@
+"""A database that hangs: whoever needs it is refused before long, and whoever does not need it is answered."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from enclave.client import EnclaveClient, EnclaveRefused
+from enclave.database import LONG_S
+from enclave.facts import FactsUnavailable
+from enclave.keyring import Custodians, Keyring
+from enclave.log import LogHead, SigningLog
+from enclave.mirror import HeadsUnavailable, Mirror
+from enclave.policy import Conditions, Limits
+from enclave.registration import put_in_force
+from enclave.resolutions import ResolutionsUnavailable, SignedResolution
+from enclave.server import Server
+from enclave.store import DatabaseFacts, DatabaseHeads, DatabaseResolutions
+from tests.conftest import Database
+from tests.enclave.council import TRIO, Minutes, approver
+from tests.enclave.hanging import backends, held, postmaster, silent_database
+from tests.enclave.payouts import ATTEMPT_ID, CREDIT_TRANSFER, PAYOUT_ID, body_of
+from tests.enclave.process import eventually
+from tests.enclave.rings import software_keyring
+from tests.enclave.test_keyring import Vault
+
+SOON_S = 8
+"""More than any request may have to wait for the database, with much to spare; a hanging one hangs for good."""
+TIMES = 20
+HEAD = LogHead(count=1, hash="0" * 64)
+UNANSWERED = (FactsUnavailable, HeadsUnavailable, ResolutionsUnavailable)
+FACTS, HEADS, RESOLUTIONS = "tallystick enclave", "tallystick enclave heads", "tallystick enclave resolutions"
+
+
+@contextmanager
+def serving(directory: Path, database_url: str, keyring: Keyring | None = None) -> Iterator[Path]:
+    """The socket of an enclave in this process, with software keys and everything else as it is."""
+
+    def now() -> datetime:
+        return datetime.now(UTC)
+
+    with (
+        SigningLog.open(directory / "signing.log", now=now()) as log,
+        DatabaseFacts(database_url) as facts,
+        DatabaseHeads(database_url, name="enclave") as heads,
+        Server(
+            socket_path=directory / "enclave.sock",
+            keyring=keyring or software_keyring(),
+            facts=facts,
+            log=log,
+            clock=now,
+            limits=Limits(),
+            conditions=Conditions(),
+            approvers=dict,
+            mirror=Mirror(log, heads),
+        ) as server,
+    ):
+        thread = threading.Thread(target=server.serve)
+        thread.start()
+        try:
+            yield directory / "enclave.sock"
+        finally:
+            server.stop()
+            thread.join(timeout=30)
+            assert not thread.is_alive()
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Somebody with a connection of his own."""
+
+    socket: Path
+
+    def payout(self) -> str:
+        body = body_of(CREDIT_TRANSFER)
+        return self._told(
+            lambda client: client.payout(
+                payout_id=PAYOUT_ID, attempt_id=ATTEMPT_ID, profile="clearbank.sct", body=body
+            )
+        )
+
+    def checkpoint(self, size: int) -> str:
+        return self._told(lambda client: client.checkpoint(origin="o", size=size, root=b"r" * 32))
+
+    def load(self) -> str:
+        return self._told(lambda client: client.load_keys())
+
+    def token(self) -> str:
+        now = datetime.now(UTC)
+        return self._told(
+            lambda client: client.access_token(
+                client_id="shop",
+                programme_id=None,
+                scopes=["checkouts:write"],
+                audience="api",
+                issuer="us",
+                issued_at=now,
+                expires_at=now + timedelta(minutes=5),
+                token_id="tok_1",
+            )
+        )
+
+    def _told(self, ask: Callable[[EnclaveClient], object]) -> str:
+        with EnclaveClient(self.socket, timeout_s=30) as client:
+            try:
+                ask(client)
+            except EnclaveRefused as refused:
+                return refused.code
+            return "done"
+
+
+def seconds(ask: Callable[[], object]) -> float:
+    begun_s = time.monotonic()
+    ask()
+    return time.monotonic() - begun_s
+
+
+def answers_others_meanwhile(caller: Caller, ask: Callable[[], str], refusal: str) -> None:
+    """Whoever asks for what hangs is refused, and another is answered; after that nobody waits any more."""
+    told: list[str] = []
+    needs_it = threading.Thread(target=lambda: told.append(ask()))
+    begun_s = time.monotonic()
+    needs_it.start()
+
+    assert caller.token() == "done"
+    assert time.monotonic() - begun_s < SOON_S
+    needs_it.join(timeout=SOON_S)
+    assert told == [refusal]
+    assert seconds(lambda: [ask() for _ in range(TIMES)]) < SOON_S
+
+
+def test_while_payouts_cannot_be_read_tokens_are_signed(stocked: Database, tmp_path: Path) -> None:
+    with serving(tmp_path, stocked.url("tallystick_enclave")) as socket:
+        caller = Caller(socket)
+        assert caller.payout() == "done"
+
+        with held(backends(stocked, FACTS)):
+            answers_others_meanwhile(caller, caller.payout, "facts_unavailable")
+
+        assert eventually(lambda: caller.payout() == "done")
+
+
+def test_while_a_head_cannot_be_kept_tokens_are_signed(database: Database, tmp_path: Path) -> None:
+    waits: list[float] = []
+
+    with serving(tmp_path, database.url("tallystick_enclave")) as socket:
+        caller = Caller(socket)
+        assert caller.checkpoint(1) == "done"
+
+        def had_to_wait() -> bool:
+            waits.append(seconds(lambda: caller.token() == "done"))
+            return waits[-1] >= LONG_S
+
+        with held(backends(database, HEADS)):
+            assert eventually(had_to_wait)
+            assert caller.checkpoint(2) == "done"
+
+    assert max(waits) < SOON_S
+
+
+def test_while_resolutions_cannot_be_read_tokens_are_signed(database: Database, tmp_path: Path) -> None:
+    vault = Vault()
+    vault.resolve(vault.made("access_token/v1"))
+    with DatabaseResolutions(database.url("tallystick_custodian")) as table:
+        put_in_force(table, vault.table.minutes.chain[0], TRIO)
+
+    with (
+        DatabaseResolutions(database.url("tallystick_enclave")) as resolutions,
+        serving(
+            tmp_path,
+            database.url("tallystick_enclave"),
+            Keyring(vault.token, Custodians(resolutions, TRIO)),
+        ) as socket,
+    ):
+        caller = Caller(socket)
+        assert caller.token() == "done"
+
+        with held(backends(database, RESOLUTIONS)):
+            answers_others_meanwhile(caller, caller.load, "register_unavailable")
+
+
+@contextmanager
+def held_whole(database: Database) -> Iterator[str]:
+    """A real database that lets nobody in."""
+    with held([postmaster(database)]):
+        yield database.url("tallystick_enclave")
+
+
+@pytest.mark.parametrize("is_real", [True, False])
+def test_an_enclave_whose_database_hangs_from_the_start_signs_tokens(
+    database: Database, tmp_path: Path, *, is_real: bool
+) -> None:
+    hanging: AbstractContextManager[str] = held_whole(database) if is_real else silent_database()
+
+    with hanging as url, serving(tmp_path, url) as socket:
+        caller = Caller(socket)
+        answers_others_meanwhile(caller, lambda: caller.checkpoint(1), "mirror_unavailable")
+        answers_others_meanwhile(caller, caller.payout, "mirror_unavailable")
+
+
+@contextmanager
+def stores(url: str) -> Iterator[list[Callable[[], object]]]:
+    """Every question that the enclave, or who registers, has for the database."""
+    with (
+        DatabaseFacts(url) as facts,
+        DatabaseHeads(url, name="enclave") as latest,
+        DatabaseHeads(url, name="enclave") as heads,
+        DatabaseResolutions(url) as resolutions,
+        DatabaseResolutions(url) as table,
+    ):
+        yield [
+            lambda: facts.payouts([PAYOUT_ID]),
+            latest.latest,
+            lambda: heads.keep(HEAD),
+            resolutions.all,
+            lambda: put_in_force(table, Minutes().next(approver("anna")), TRIO),
+        ]
+
+
+def test_every_question_that_meets_silence_ends_and_is_not_put_again_at_once() -> None:
+    with silent_database() as url, stores(url) as questions:
+        for ask in questions:
+
+            def unanswered(ask: Callable[[], object] = ask) -> None:
+                with pytest.raises(UNANSWERED):
+                    ask()
+
+            assert LONG_S < seconds(unanswered) < SOON_S
+            assert seconds(unanswered) < LONG_S
+
+
+def test_a_document_that_is_too_large_to_be_sent_to_a_server_that_hangs_is_given_up(
+    database: Database,
+) -> None:
+    with DatabaseResolutions(database.url("tallystick_custodian")) as resolutions:
+        assert list(resolutions.all()) == []
+
+        def unanswered() -> None:
+            with pytest.raises(ResolutionsUnavailable):
+                resolutions.add(SignedResolution("x" * 100_000_000, {}))
+
+        with held(backends(database, RESOLUTIONS)):
+            assert LONG_S < seconds(unanswered) < SOON_S
