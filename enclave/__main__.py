@@ -28,14 +28,16 @@ from enclave.hardening import Account, HardeningRefused, HardeningStep, confine,
 from enclave.inventory import own_package, read_code, read_libraries
 from enclave.keyring import Custodians, Keyring, SelfMade, Sweep
 from enclave.keys import KeyBackendFailure
-from enclave.log import LogBroken, LogUnavailable, SigningLog, audit, read_log
+from enclave.log import LogBroken, LogUnavailable, audit, read_log
+from enclave.logbook import Logbook
 from enclave.measurement import Configuration, Measurement, MeasurementFailed, measure
-from enclave.mirror import HeadsUnavailable, Mirror, contradiction
+from enclave.mirror import HeadsUnavailable, Mirror
 from enclave.pin import PinUnreadable
 from enclave.policy import APPROVALS_NEEDED, CARDS_PER_HOUR, PAYMENT_LIMIT_MINOR_MAX, Conditions, Limits
 from enclave.refusals import refusal
 from enclave.resolutions import ResolutionInvalid, ResolutionsUnavailable
 from enclave.roster import Roster, RosterInvalid
+from enclave.seen_heads import SeenHeads
 from enclave.server import Server, SocketUnavailable
 from enclave.store import DatabaseFacts, DatabaseHeads, DatabaseResolutions
 
@@ -83,7 +85,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     database_url = _database_url(arguments)
     roster = _roster(arguments)
     with (
-        SigningLog.open(arguments.log, now=_now()) as log,
+        Logbook.open(arguments.log, now=_now()) as logbook,
         DatabaseResolutions(database_url) as resolutions,
         closing(_keyring(arguments, roster, resolutions)) as keyring,
         DatabaseFacts(database_url) as facts,
@@ -92,12 +94,12 @@ def _serve(arguments: argparse.Namespace) -> int:
             socket_path=arguments.socket,
             keyring=keyring,
             facts=facts,
-            log=log,
+            logbook=logbook,
             clock=_now,
             limits=limits,
             conditions=conditions,
             approvers=lambda: keyring.register.approvers,
-            mirror=Mirror(log, heads, accepted=arguments.accept_head),
+            mirror=Mirror(logbook, heads, accepted=arguments.accept_head),
             recipients=recipients,
             measurement=_measure(arguments, limits, conditions, roster, recipients),
             allowed_uids=arguments.allow_uid,
@@ -218,19 +220,20 @@ def _serve_until_stopped(server: Server, socket_path: Path) -> None:
 
 
 def _audit(arguments: argparse.Namespace) -> int:
+    seen = SeenHeads()
     try:
-        head = audit(arguments.log)
+        head = audit(arguments.log, seen.take)
     except LogBroken as error:
         sys.stderr.write(f"enclave: the log is broken at {error}\n")
         return EXIT_BROKEN
     sys.stdout.write(f"{head.count} records, head {head.hash}\n")
-    return EXIT_DONE if arguments.database_url is None else _audit_mirror(arguments)
+    return EXIT_DONE if arguments.database_url is None else _audit_mirror(arguments, seen)
 
 
-def _audit_mirror(arguments: argparse.Namespace) -> int:
+def _audit_mirror(arguments: argparse.Namespace, seen: SeenHeads) -> int:
     with DatabaseHeads(arguments.database_url, name=arguments.name) as heads:
         kept = heads.latest()
-    why = contradiction(read_log(arguments.log), kept)
+    why = seen.contradiction(kept, lambda place: read_log(arguments.log, since=place))
     if why is not None:
         sys.stderr.write(f"enclave: {refusal(why).detail}\n")
         return EXIT_BROKEN

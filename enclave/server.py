@@ -20,7 +20,7 @@ from enclave.approvals import Approver
 from enclave.card_vault import Recipient
 from enclave.facts import PayoutFacts
 from enclave.keyring import Keyring, Sweep
-from enclave.log import SigningLog
+from enclave.logbook import Logbook
 from enclave.measurement import Measurement
 from enclave.mirror import Mirror
 from enclave.policy import Conditions, Limits
@@ -55,7 +55,7 @@ class Server:
         socket_path: Path,
         keyring: Keyring,
         facts: PayoutFacts,
-        log: SigningLog,
+        logbook: Logbook,
         clock: Clock,
         limits: Limits,
         conditions: Conditions,
@@ -78,7 +78,7 @@ class Server:
         self._signer = Signer(
             keyring=keyring,
             facts=facts,
-            log=log,
+            logbook=logbook,
             clock=clock,
             limits=limits,
             conditions=conditions,

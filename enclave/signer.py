@@ -24,7 +24,8 @@ from enclave.key_desk import KeyDesk
 from enclave.keyring import Keyring, NoKey, Sweep
 from enclave.keys import KeyAddress, KeyBackendFailure, KeyIdentity, Purpose, TokenLost
 from enclave.loading import Loading
-from enclave.log import EntryKind, LogEntry, LogFacts, LogUnavailable, SigningLog
+from enclave.log import EntryKind, LogEntry, LogFacts, LogUnavailable
+from enclave.logbook import Logbook
 from enclave.measurement import Measurement
 from enclave.memory import Memory, cards_of
 from enclave.mirror import Mirror
@@ -56,12 +57,10 @@ from enclave.protocol import (
     write_answer,
 )
 from enclave.refusals import Refusal, RefusalCode, refusal
-from enclave.seal_count import SealCount
 from enclave.spending import Purse, Window
 from enclave.subjects import debtor_of, subject_of
 
 Clock: TypeAlias = Callable[[], datetime]
-NAME_CHARS_MAX = 64
 CLOCK_BEHIND_MAX = timedelta(seconds=CLOCK_SKEW_S_MAX)
 
 
@@ -106,7 +105,7 @@ class Signer:
         *,
         keyring: Keyring,
         facts: PayoutFacts,
-        log: SigningLog,
+        logbook: Logbook,
         clock: Clock,
         limits: Limits,
         conditions: Conditions,
@@ -117,6 +116,7 @@ class Signer:
     ) -> None:
         """Without a measurement the enclave signs, but cannot say what it is: whoever pins it, refuses it."""
         self._keyring = keyring
+        log = logbook.log
         self._loading = Loading(keyring, log)
         self._key_desk = KeyDesk(keyring, self._loading)
         self._pen = Pen(keyring, log, measurement)
@@ -130,9 +130,9 @@ class Signer:
         self._measurement = measurement
         self._recipients = recipients or {}
         self._disk = Disk(log)
-        self._seals = SealCount.rebuilt(log.records())
+        self._seals = logbook.seals
         self._lost: TokenLost | None = None
-        self._memory = Memory.rebuilt(log.records())
+        self._memory = logbook.memory
 
     def record_start(self) -> Sweep:
         """Record the start, and load the keys.

@@ -23,6 +23,7 @@ from enclave.log import (
     SigningLog,
     audit,
 )
+from enclave.logbook import Logbook
 from enclave.memory import Memory, SignedPayout
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
@@ -109,9 +110,15 @@ def test_a_line_dropped_moved_or_repeated_is_named(
     assert broken.value.line == line
 
 
+ODD_HASH = b'{"at":"","facts":{},"hash":"\\ud800","kind":"granted","prev":"","purpose":"","seq":4}\n'
+
+
 @pytest.mark.parametrize(
     "junk",
-    [b"\n", b"{}\n", b"not json\n", b"[1]\n", b"\x00\n", b"x" * 20_000 + b"\n", b"\x00" * 50_000 + b"\n{"],
+    [
+        *(b"\n", b"{}\n", b"not json\n", b"[1]\n", b"\x00\n", ODD_HASH),
+        *(b"x" * 20_000 + b"\n", b"\x00" * 50_000 + b"\n{"),
+    ],
 )
 def test_a_line_that_is_no_record_is_named(three_records: Path, junk: bytes) -> None:
     with three_records.open("ab") as file:
@@ -243,7 +250,8 @@ def test_memory_is_what_the_log_granted_and_no_more(path: Path) -> None:
     )
     with SigningLog.open(path, now=NOW) as log:
         log.append([entry(1), entry(2, kind=EntryKind.REFUSED), checkpoint], at=NOW)
-        memory = Memory.rebuilt(log.records())
+    with Logbook.open(path, now=NOW) as logbook:
+        memory = logbook.memory
 
     last = memory.last_checkpoint("o")
     assert memory.signed_payout(f"pay_{1:032x}") == SignedPayout(f"{1:064x}", "body_rsa_sha256", None)

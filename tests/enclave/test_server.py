@@ -19,12 +19,13 @@ from enclave.client import EnclaveClient, EnclaveRefused, EnclaveUnavailable
 from enclave.facts import PayoutFacts
 from enclave.keyring import Keyring
 from enclave.keys import Purpose, algorithm_of, verifies
-from enclave.log import EntryKind, LogRecord, SigningLog, audit
+from enclave.log import EntryKind, LogRecord, audit
+from enclave.logbook import Logbook
 from enclave.notes import Checkpoint, verify_checkpoint
 from enclave.policy import Conditions, Limits
 from enclave.protocol import EXPORT_PREFIX, MESSAGE_BYTES_MAX, Signature
 from enclave.server import CALLERS_MAX, Server, SocketUnavailable
-from enclave.signer import Letter, Peer, Signer
+from enclave.signer import Letter, Peer
 from enclave.tokens import verify_access_token
 from tests.enclave.broken import BrokenFacts, SilentDatabase, lost_token
 from tests.enclave.payouts import (
@@ -36,6 +37,7 @@ from tests.enclave.payouts import (
     good_record,
 )
 from tests.enclave.rings import public_pem, software_keyring
+from tests.enclave.signers import signer_on
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 KEYRING = software_keyring()
@@ -63,18 +65,18 @@ class Enclave:
         return self.directory / "signing.log"
 
     def records(self) -> list[LogRecord]:
-        with SigningLog.open(self.log_path, now=NOW) as log:
-            return list(log.records())
+        with Logbook.open(self.log_path, now=NOW) as logbook:
+            return list(logbook.log.records())
 
     @contextmanager
     def running(self) -> Iterator[EnclaveClient]:
         with (
-            SigningLog.open(self.log_path, now=NOW) as log,
+            Logbook.open(self.log_path, now=NOW) as logbook,
             Server(
                 socket_path=self.socket_path,
                 keyring=self.keyring,
                 facts=self.facts,
-                log=log,
+                logbook=logbook,
                 clock=lambda: NOW,
                 limits=self.limits,
                 conditions=Conditions(),
@@ -160,16 +162,12 @@ def test_two_bodies_for_one_payout_in_one_round_get_one_signature(tmp_path: Path
         Letter(peer=Peer(pid=1, uid=0), data=_payout_message(body)) for body in (BODY, BODY + b"\n", BODY)
     ]
 
-    with SigningLog.open(tmp_path / "signing.log", now=NOW) as log:
-        signer = Signer(
+    with Logbook.open(tmp_path / "signing.log", now=NOW) as logbook:
+        signer = signer_on(
+            logbook,
             keyring=KEYRING,
             facts=facts,
-            log=log,
             clock=lambda: NOW,
-            limits=Limits(),
-            conditions=Conditions(),
-            approvers=dict,
-            mirror=None,
         )
         answers = signer.answer(letters)
 
@@ -349,16 +347,12 @@ def test_a_log_that_takes_no_more_means_no_signature(enclave: Enclave) -> None:
 def test_what_could_not_be_recorded_is_not_remembered(tmp_path: Path) -> None:
     facts = MemoryFacts({PAYOUT_ID: good_record()})
     log_path = tmp_path / "signing.log"
-    with SigningLog.open(log_path, now=NOW) as log:
-        signer = Signer(
+    with Logbook.open(log_path, now=NOW) as logbook:
+        signer = signer_on(
+            logbook,
             keyring=KEYRING,
             facts=facts,
-            log=log,
             clock=lambda: NOW,
-            limits=Limits(),
-            conditions=Conditions(),
-            approvers=dict,
-            mirror=None,
         )
         signer.record_start()
         soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -532,14 +526,14 @@ def test_an_answer_that_cannot_be_read_is_no_answer(tmp_path: Path, answer: byte
 def test_a_second_server_does_not_take_the_socket_over(enclave: Enclave, tmp_path: Path) -> None:
     with (
         enclave.running(),
-        SigningLog.open(tmp_path / "second.log", now=NOW) as log,
+        Logbook.open(tmp_path / "second.log", now=NOW) as logbook,
         pytest.raises(SocketUnavailable, match="another enclave"),
     ):
         Server(
             socket_path=enclave.socket_path,
             keyring=KEYRING,
             facts=enclave.facts,
-            log=log,
+            logbook=logbook,
             clock=lambda: NOW,
             limits=Limits(),
             conditions=Conditions(),

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from enclave import canonical
 from enclave.canonical import JsonValue
-from enclave.log import SigningLog
-from enclave.policy import CLOCK_SKEW_S_MAX, Conditions, Limits
-from enclave.signer import Letter, Peer, Signer
+from enclave.logbook import Logbook
+from enclave.policy import CLOCK_SKEW_S_MAX, Limits
+from enclave.signer import Letter, Peer
 from enclave.spending import Purse, Spending, Window
 from tests.enclave.payouts import (
     AMOUNT_MINOR,
@@ -26,6 +26,7 @@ from tests.enclave.payouts import (
     record_of,
 )
 from tests.enclave.rings import software_keyring
+from tests.enclave.signers import signer_on
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 KEYRING = software_keyring()
@@ -82,16 +83,13 @@ class Desk:
             self.facts.records[payout_id(number)] = record
         body = BODY + b"\n" if again else BODY
         letters = [Letter(peer=Peer(pid=1, uid=0), data=_message(number, body)) for number in numbers]
-        with SigningLog.open(self.path, now=self.now) as log:
-            signer = Signer(
+        with Logbook.open(self.path, now=self.now) as logbook:
+            signer = signer_on(
+                logbook,
                 keyring=KEYRING,
                 facts=self.facts,
-                log=log,
                 clock=lambda: self.now,
                 limits=self.limits,
-                conditions=Conditions(),
-                approvers=dict,
-                mirror=None,
             )
             return [_told(answer) for answer in signer.answer(letters)]
 
