@@ -41,14 +41,14 @@ class CardSituation:
         """What the message is told, and what the log has of it; None if it is answered."""
         path = directory / "signing.log"
         with Logbook.open(path, now=NOW) as logbook:
+            # Nobody writes 2^32 records first.
+            logbook.seals._seals[f"card_vault/v{self.version}"] = self.seals
             signer = signer_on(
                 logbook,
                 keyring=card_ring(KEYS, vault=self.version),
                 clock=lambda: NOW,
                 recipients=RECIPIENTS,
             )
-            # Nobody writes 2^32 records first.
-            signer._seals._seals[f"card_vault/v{self.version}"] = self.seals
             answer = signer.answer([Letter(Peer(pid=1, uid=0), datagram(self.message))])[0]
         code = RefusalCode(json.loads(answer)["refusal"]) if b'"refusal"' in answer else None
         assert list(read_log(path))[-1].entry.facts.get("code") == code
