@@ -38,6 +38,7 @@ POLICY_MODULES = (
     "pen.py",
     "policy.py",
     "protocol.py",
+    "refusal_tally.py",
     "refusals.py",
     "resolutions.py",
     "roster.py",

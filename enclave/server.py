@@ -133,7 +133,7 @@ class Server:
         self._socket_path.unlink(missing_ok=True)
 
     def _serve_round(self) -> bool:
-        ready = {key.fd for key, _ in self._selector.select(self._signer.keep_mirror())}
+        ready = {key.fd for key, _ in self._selector.select(self._wait())}
         if self._wake_reader.fileno() in ready:
             return False
         if self._listener.fileno() in ready:
@@ -141,6 +141,11 @@ class Server:
         self._answer([self._callers[number] for number in ready if number in self._callers])
         self._signer.refuse_to_go_on()
         return True
+
+    def _wait(self) -> float | None:
+        """Has done what is due between rounds; says for how many seconds nothing will be, None: until somebody asks."""
+        waits = (self._signer.tell_sums(), self._signer.keep_mirror())
+        return min((wait for wait in waits if wait is not None), default=None)
 
     def _accept_all(self) -> None:
         for _ in range(BACKLOG):

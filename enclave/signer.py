@@ -2,7 +2,8 @@
 
 Takes a round of requests at once: one look at the database for all payouts among them, one decision each, one
 write of all decisions, then the signatures, made while the disk makes the decisions durable. No signature goes out
-whose decision is not on the disk, and none is made whose decision could not be written. Fails closed: whatever goes
+whose decision is not on the disk, and none is made whose decision could not be written. Of one caller's many refusals
+the log is told in sums (`enclave.refusal_tally`). Fails closed: whatever goes
 wrong, the answer is a refusal. Knows no sockets; must be called by one thread only, because python-pkcs11 with two
 threads brings SoftHSM down.
 """
@@ -28,6 +29,7 @@ from enclave.logbook import Logbook
 from enclave.measurement import Measurement
 from enclave.memory import Memory
 from enclave.mirror import Mirror
+from enclave.pause import SHORTEST
 from enclave.pen import Grant, Pen
 from enclave.policy import CLOCK_SKEW_S_MAX, Before, Conditions, Limits
 from enclave.protocol import (
@@ -55,6 +57,7 @@ from enclave.protocol import (
     read_request,
     write_answer,
 )
+from enclave.refusal_tally import RefusalTally
 from enclave.refusals import Refusal, RefusalCode, refusal
 from enclave.spending import Purse, Window
 from enclave.subjects import debtor_of, digest_of, subject_of
@@ -131,6 +134,7 @@ class Signer:
         self._mirror = mirror
         self._measurement = measurement
         self._disk = Disk(log)
+        self._tally = RefusalTally()
         self._lost: TokenLost | None = None
         self._memory = logbook.memory
 
@@ -173,10 +177,30 @@ class Signer:
         wait = None if self._mirror is None else self._mirror.keep(now=self._clock())
         return None if wait is None else wait.total_seconds()
 
+    def tell_sums(self, *, at_once: bool = False) -> float | None:
+        """Have the log told of refusals that were counted, if it is time to or `at_once`.
+
+        Says in how many seconds it will be, None: none are counted.
+        """
+        now, tally = self._clock(), self._tally.branch()
+        told = tally.sums(now=now, at_once=at_once)
+        if told:
+            try:
+                self._log.append(told, at=now)
+            except LogUnavailable:
+                # They are counted on, and told when the log is to be had again.
+                return SHORTEST.total_seconds()
+            self._memory.join(told, at=now)
+            self._tally = tally
+        wait = self._tally.due_in(now=now)
+        return None if wait is None else wait.total_seconds()
+
     def close(self) -> None:
-        """Have the last head kept, and end the thread that waits for the disk."""
+        """Have all counts told and the last head kept, and end the thread that waits for the disk."""
         self._disk.close()
+        self.tell_sums(at_once=True)
         if self._mirror is not None:
+            self.keep_mirror()
             self._mirror.close(now=self._clock())
 
     def answer(self, letters: Sequence[Letter]) -> list[bytes]:
@@ -187,14 +211,16 @@ class Signer:
         except Exception:  # noqa: BLE001  # the edge of the process: whatever failed, nothing is signed
             return [write_answer(refusal(RefusalCode.INTERNAL)) for _ in letters]
         at = self._clock()
-        if not self._write(cases, at):
+        entries, tally = self._told(cases, at)
+        if not self._write(entries, at):
             return [write_answer(_without_log(case)) for case in cases]
         # The token works while the disk does; nothing of it goes out before the disk is done.
         is_durable = self._disk.begin()
         answers = [self._carry_out(case) for case in cases]
         if not is_durable():
             return [write_answer(_without_log(case)) for case in cases]
-        self._memory.join((case.entry for case in cases if case.entry is not None), at=at)
+        self._memory.join(entries, at=at)
+        self._tally = tally
         self._record_failures(cases, answers)
         return [
             write_answer(refusal(RefusalCode.INTERNAL) if isinstance(answer, Exception) else answer)
@@ -330,9 +356,20 @@ class Signer:
             now=shared.now,
         )
 
-    def _write(self, cases: Sequence[_Case], at: datetime) -> bool:
+    def _told(self, cases: Sequence[_Case], at: datetime) -> tuple[list[LogEntry], RefusalTally]:
+        """What the log is told of a round, and the tally as it will be once that is on the disk."""
+        entries, tally = [], self._tally.branch()
+        for case in cases:
+            entry = case.entry
+            if entry is not None and entry.kind is EntryKind.REFUSED:
+                entry = tally.take(entry, now=at)
+            if entry is not None:
+                entries.append(entry)
+        return entries, tally
+
+    def _write(self, entries: Sequence[LogEntry], at: datetime) -> bool:
         try:
-            self._log.write([case.entry for case in cases if case.entry is not None], at=at)
+            self._log.write(entries, at=at)
         except Exception:  # noqa: BLE001  # fail closed: whatever failed, the decisions are not in the log
             return False
         return True
@@ -380,7 +417,7 @@ def _signed_before(record: PayoutRecord | None, shared: _Round) -> Before:
 
 
 def _without_log(case: _Case) -> Answer | Refusal:
-    """What a case hears whose record is not on the disk."""
+    """What a case hears when what the log is told of its round is not on the disk."""
     if case.entry is None and not isinstance(case.outcome, Grant):
         return case.outcome
     return refusal(RefusalCode.LOG_UNAVAILABLE)

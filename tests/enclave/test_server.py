@@ -377,6 +377,8 @@ def test_a_peer_that_may_not_talk_is_told_so_and_nothing_else(tmp_path: Path) ->
                 ask()
             assert code_of(refused) == "peer_refused"
 
+    assert [str(record.entry.kind) for record in enclave.records()] == ["started", "keys_loaded"]
+
 
 def test_the_socket_is_closed_to_others_unless_they_are_named(tmp_path: Path) -> None:
     own, named = tmp_path / "own", tmp_path / "named"
