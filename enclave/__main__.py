@@ -27,14 +27,17 @@ from enclave.hardening import Account, HardeningRefused, HardeningStep, confine,
 from enclave.inventory import own_package, read_code, read_libraries
 from enclave.keyring import Custodians, Keyring, SelfMade, Sweep
 from enclave.keys import KeyBackendFailure
-from enclave.log import LogBroken, LogUnavailable, SigningLog, audit, read_log
+from enclave.log import LogBroken, LogRecord, LogUnavailable, Place, audit, read_log
+from enclave.logbook import Logbook
 from enclave.measurement import Configuration, Measurement, MeasurementFailed, measure
-from enclave.mirror import HeadsUnavailable, Mirror, contradiction
+from enclave.mirror import HeadsUnavailable, Mirror
 from enclave.pin import PinUnreadable
 from enclave.policy import APPROVALS_NEEDED, CARDS_PER_HOUR, PAYMENT_LIMIT_MINOR_MAX, Conditions, Limits
+from enclave.refusal_tally import ToldSums
 from enclave.refusals import refusal
 from enclave.resolutions import ResolutionInvalid, ResolutionsUnavailable
 from enclave.roster import Roster, RosterInvalid
+from enclave.seen_heads import SeenHeads
 from enclave.server import Server, SocketUnavailable
 from enclave.store import DatabaseFacts, DatabaseHeads, DatabaseLeaves, DatabaseResolutions
 
@@ -82,7 +85,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     database_url = _database_url(arguments)
     roster = _roster(arguments)
     with (
-        SigningLog.open(arguments.log, now=_now()) as log,
+        Logbook.open(arguments.log, now=_now()) as logbook,
         DatabaseResolutions(database_url) as resolutions,
         closing(_keyring(arguments, roster, resolutions)) as keyring,
         DatabaseFacts(database_url) as facts,
@@ -93,12 +96,12 @@ def _serve(arguments: argparse.Namespace) -> int:
             keyring=keyring,
             facts=facts,
             leaves=leaves,
-            log=log,
+            logbook=logbook,
             clock=_now,
             limits=limits,
             conditions=conditions,
             approvers=lambda: keyring.register.approvers,
-            mirror=Mirror(log, heads, accepted=arguments.accept_head),
+            mirror=Mirror(logbook, heads, accepted=arguments.accept_head),
             recipients=recipients,
             measurement=_measure(arguments, limits, conditions, roster, recipients),
             allowed_uids=arguments.allow_uid,
@@ -219,19 +222,26 @@ def _serve_until_stopped(server: Server, socket_path: Path) -> None:
 
 
 def _audit(arguments: argparse.Namespace) -> int:
+    seen, sums = SeenHeads(), ToldSums()
+
+    def take(record: LogRecord, place: Place) -> None:
+        seen.take(record, place)
+        sums.take(record)
+
     try:
-        head = audit(arguments.log)
+        head = audit(arguments.log, take)
     except LogBroken as error:
         sys.stderr.write(f"enclave: the log is broken at {error}\n")
         return EXIT_BROKEN
     sys.stdout.write(f"{head.count} records, head {head.hash}\n")
-    return EXIT_DONE if arguments.database_url is None else _audit_mirror(arguments)
+    sys.stdout.write("".join(f"{line}\n" for line in sums.lines()))
+    return EXIT_DONE if arguments.database_url is None else _audit_mirror(arguments, seen)
 
 
-def _audit_mirror(arguments: argparse.Namespace) -> int:
+def _audit_mirror(arguments: argparse.Namespace, seen: SeenHeads) -> int:
     with DatabaseHeads(custody.database_url(arguments.database_url), name=arguments.name) as heads:
         kept = heads.latest()
-    why = contradiction(read_log(arguments.log), kept)
+    why = seen.contradiction(kept, lambda place: read_log(arguments.log, since=place))
     if why is not None:
         sys.stderr.write(f"enclave: {refusal(why).detail}\n")
         return EXIT_BROKEN

@@ -33,12 +33,7 @@ def parse(data: bytes) -> JsonValue:
         JsonUnreadable: not UTF-8, not JSON, a member named twice, NaN or Infinity, nested too deep.
     """
     try:
-        value: JsonValue = json.loads(
-            data.decode("utf-8"),
-            object_pairs_hook=_distinct_members,
-            parse_float=_decimal,
-            parse_constant=_refuse_constant,
-        )
+        value: JsonValue = _DECODER.decode(data.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise JsonUnreadable(type(error).__name__) from error
     return value
@@ -72,3 +67,9 @@ def _decimal(text: str) -> Decimal:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise JsonUnreadable(f"{name} is not JSON")
+
+
+# Made once: a log of many records is read through it.
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_distinct_members, parse_float=_decimal, parse_constant=_refuse_constant
+)

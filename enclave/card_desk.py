@@ -4,12 +4,16 @@ What goes out waits for the log like every other answer: the caller of this desk
 learns which card, which keys and which recipient; never a digit, a fingerprint or a month.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import assert_never
 
-from enclave.card_vault import CardRefused, CardVault, StoredCard
+from enclave.card_vault import CardKeys, CardRefused, CardVault, Recipient, StoredCard
+from enclave.keyring import Keyring, NoKey
+from enclave.keys import KeyAddress, KeyIdentity, Purpose
 from enclave.log import LogFacts
+from enclave.memory import Memory, cards_of
 from enclave.protocol import (
     CardAnswer,
     CardForwardRequest,
@@ -20,8 +24,9 @@ from enclave.protocol import (
     ForwardedCard,
     SealedCard,
 )
-from enclave.refusals import Refusal, refusal
-from enclave.seal_count import SEALED_UNDER
+from enclave.refusals import Refusal, RefusalCode, refusal
+from enclave.seal_count import SEALED_UNDER, SealCount
+from enclave.spending import Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,22 +40,53 @@ class CardDecision:
 class CardDesk:
     """Answers messages about cards, one at a time."""
 
-    def __init__(self, vault: CardVault) -> None:
-        self._vault = vault
+    def __init__(
+        self,
+        keyring: Keyring,
+        *,
+        recipients: Mapping[str, Recipient],
+        seals: SealCount,
+        per_hour: int | None,
+    ) -> None:
+        """`per_hour` is how many cards a programme may have taken in in an hour; None: any number."""
+        self._keyring = keyring
+        self._recipients = recipients
+        self._seals = seals
+        self._per_hour = per_hour
 
-    def decide(self, request: CardRequest, *, now: datetime) -> CardDecision:
+    def decide(self, request: CardRequest, memory: Memory, *, now: datetime) -> CardDecision:
         """The decision on one message. What goes wrong in the back end is raised: then nothing was decided."""
         subject = card_subject(request)
         try:
-            outcome = self._answer(request, now)
+            self._check_not_many(request, memory, now)
+            outcome = self._answer(request, self._vault(now), now)
         except CardRefused as refused:
             return CardDecision(outcome=refusal(refused.code), facts=subject)
+        except NoKey:
+            return CardDecision(outcome=refusal(RefusalCode.CARD_VAULT_CLOSED), facts=subject)
         return CardDecision(outcome=outcome, facts={**subject, **_seal_made(request, outcome)})
 
-    def _answer(self, request: CardRequest, now: datetime) -> CardAnswer:
+    def _check_not_many(self, request: CardRequest, memory: Memory, now: datetime) -> None:
+        """Who may have any number sealed could find out a card's by its fingerprint: it must not be quick."""
+        if not isinstance(request, CardSealRequest) or self._per_hour is None:
+            return
+        if memory.spent(cards_of(request.programme_id), Window.HOUR, now=now) >= self._per_hour:
+            raise CardRefused(RefusalCode.CARDS_OVER_HOUR)
+
+    def _vault(self, now: datetime) -> CardVault:
+        """The vault with the keys of now."""
+        keys = CardKeys(
+            vault=self._keyring.current(Purpose.CARD_VAULT, now),
+            fingerprint=self._keyring.current(Purpose.CARD_FINGERPRINT, now),
+            opens=_by_id(self._keyring.believed(Purpose.CARD_VAULT, now)),
+            intakes=_by_id(self._keyring.believed(Purpose.CARD_INTAKE, now)),
+        )
+        return CardVault(self._keyring.backend, keys, recipients=self._recipients, seals=self._seals)
+
+    def _answer(self, request: CardRequest, vault: CardVault, now: datetime) -> CardAnswer:
         match request:
             case CardSealRequest():
-                sealed = self._vault.seal(
+                sealed = vault.seal(
                     programme_id=request.programme_id,
                     card_id=request.card_id,
                     jwe_text=request.jwe,
@@ -58,10 +94,10 @@ class CardDesk:
                 )
                 return _shown(sealed)
             case CardResealRequest():
-                return _shown(self._vault.reseal(_stored(request.programme_id, request.card)))
+                return _shown(vault.reseal(_stored(request.programme_id, request.card)))
             case CardForwardRequest():
                 stored = _stored(request.programme_id, request.card)
-                text = self._vault.forward(stored, request.recipient)
+                text = vault.forward(stored, request.recipient)
                 return ForwardedCard(card_id=stored.card_id, recipient=request.recipient, jwe=text)
             case _:
                 assert_never(request)
@@ -78,6 +114,10 @@ def card_subject(request: CardRequest) -> LogFacts:
             return {**_row_subject(request.programme_id, request.card), "recipient": request.recipient}
         case _:
             assert_never(request)
+
+
+def _by_id(keys: Sequence[KeyIdentity]) -> Mapping[str, KeyAddress]:
+    return {str(key.address): key.address for key in keys}
 
 
 def _row_subject(programme_id: str, row: CardRow) -> LogFacts:

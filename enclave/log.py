@@ -1,9 +1,11 @@
 """The signing log: every decision, in order, chained by hash, on the disk before its answer goes out.
 
+Of a caller's refusals beyond a budget there is a sum, and before it that there will be one (`enclave.refusal_tally`).
 A file of lines, one record a line, canonical JSON. Each record holds the hash of the one before it and its
 own, so that a line edited, dropped, inserted or moved breaks the chain at that line. Records are appended,
 never rewritten. The one exception is a torn last line: the machine stopped while it was written, so its
-answer never went out; on the next start it is cut off and the cut is itself recorded.
+answer never went out; on the next start it is cut off, however long it is, and the cut is itself recorded. The whole
+log is read once, at the start: whoever has to know what stands in it is told meanwhile.
 Holds ids, digests and codes; no names, no account numbers, no tokens, no secrets. If it cannot be written,
 nothing is signed.
 """
@@ -12,13 +14,13 @@ import fcntl
 import hashlib
 import os
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from types import TracebackType
-from typing import BinaryIO, Self, TypeAlias
+from types import NoneType, TracebackType
+from typing import BinaryIO, Self, TypeAlias, TypeGuard
 
 from enclave import canonical
 from enclave.canonical import JsonUnreadable, JsonValue
@@ -27,6 +29,7 @@ HASH_BEFORE_THE_FIRST = "0" * 64
 LINE_BYTES_MAX = 16 * 1024
 
 LogFacts: TypeAlias = Mapping[str, str | int | None]
+_FACT_TYPES = frozenset({str, int, bool, NoneType})
 _RECORD_FIELDS = frozenset({"at", "facts", "hash", "kind", "prev", "purpose", "seq"})
 
 
@@ -46,9 +49,9 @@ class LogBroken(Exception):
 class LogTorn(LogBroken):
     """The last line has no end: the writer was stopped in the middle of it."""
 
-    def __init__(self, line: int, *, offset: int) -> None:
-        super().__init__(line, "the line is torn: it has no end")
-        self.offset = offset
+    def __init__(self, place: "Place") -> None:
+        super().__init__(place.head.count + 1, "the line is torn: it has no end")
+        self.place = place
 
 
 class EntryKind(StrEnum):
@@ -58,6 +61,7 @@ class EntryKind(StrEnum):
     TAIL_CUT = "tail_cut"
     GRANTED = "granted"
     REFUSED = "refused"
+    REFUSED_MORE = "refused_more"
     FAILED = "failed"
     MIRRORED = "mirrored"
     PUT_BACK = "put_back"
@@ -84,10 +88,6 @@ class LogRecord:
     prev: str
     hash: str
 
-    def line(self) -> bytes:
-        """The record as it stands in the file."""
-        return canonical.encode({**_hashed_members(self), "hash": self.hash}) + b"\n"
-
 
 @dataclass(frozen=True, slots=True)
 class LogHead:
@@ -97,20 +97,35 @@ class LogHead:
     hash: str
 
 
-def audit(path: Path) -> LogHead:
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in the file the next record begins, and the head of the chain before it. Units: bytes."""
+
+    head: LogHead
+    offset: int
+
+
+BEGINNING = Place(LogHead(count=0, hash=HASH_BEFORE_THE_FIRST), offset=0)
+
+Reader: TypeAlias = Callable[[LogRecord, Place], None]
+"""Is told of a record and where it begins, in order, while the log is read."""
+
+
+def audit(path: Path, reader: Reader | None = None) -> LogHead:
     """Read a whole log and answer where it ends.
 
     Raises:
         LogUnavailable: the file cannot be read.
         LogBroken: a line does not continue the chain; LogTorn if the last one has no end.
     """
-    head = LogHead(count=0, hash=HASH_BEFORE_THE_FIRST)
-    for record in read_log(path):
-        head = LogHead(count=record.seq, hash=record.hash)
-    return head
+    try:
+        with path.open("rb") as file:
+            return _read_on(file, BEGINNING, reader).head
+    except OSError as error:
+        raise LogUnavailable(f"cannot read the log: {error.strerror}") from error
 
 
-def read_log(path: Path) -> Iterator[LogRecord]:
+def read_log(path: Path, *, since: Place = BEGINNING) -> Iterator[LogRecord]:
     """Every record of a log that may be in another process's hands, verified on the way.
 
     Raises:
@@ -118,7 +133,8 @@ def read_log(path: Path) -> Iterator[LogRecord]:
     """
     try:
         with path.open("rb") as file:
-            yield from _read_chain(file)
+            for record, _, _ in _read_chain(file, since):
+                yield record
     except OSError as error:
         raise LogUnavailable(f"cannot read the log: {error.strerror}") from error
 
@@ -130,13 +146,12 @@ class SigningLog:
         """Use `open`: it locks, verifies and mends before anything is appended."""
         self._file_descriptor = file_descriptor
         self._path = path
-        self._head = LogHead(count=0, hash=HASH_BEFORE_THE_FIRST)
-        self._size = 0
+        self._head, self._size = BEGINNING.head, BEGINNING.offset
         self._durable = (self._head, self._size)
 
     @classmethod
-    def open(cls, path: Path, *, now: datetime) -> Self:
-        """Open the log, making it if there is none, and verify the whole chain.
+    def open(cls, path: Path, *, now: datetime, reader: Reader | None = None) -> Self:
+        """Open the log, making it if there is none, and verify the whole chain; `reader` is told of every record.
 
         Raises:
             LogUnavailable: not a regular file, not writable, or in another process's hands.
@@ -147,7 +162,7 @@ class SigningLog:
         except OSError as error:
             raise LogUnavailable(f"cannot open the log: {error.strerror}") from error
         try:
-            log._verify(now)
+            log._verify(now, reader)
         except BaseException:
             log.close()
             raise
@@ -170,14 +185,13 @@ class SigningLog:
         """Where the chain ends now."""
         return self._head
 
-    def records(self) -> Iterator[LogRecord]:
-        """Every record from the first, verified on the way.
+    def records(self, *, since: Place = BEGINNING) -> Iterator[LogRecord]:
+        """Every record from a place on, verified on the way.
 
         Raises:
-            LogBroken: the chain does not hold.
+            LogUnavailable, LogBroken: as `audit`.
         """
-        with self._path.open("rb") as file:
-            yield from _read_chain(file)
+        return read_log(self._path, since=since)
 
     def append(self, entries: Sequence[LogEntry], *, at: datetime) -> None:
         """Append entries, all or none, and return when they are on the disk.
@@ -220,23 +234,30 @@ class SigningLog:
             self._undo()
             raise LogUnavailable(f"cannot write the log: {error.strerror}") from error
 
-    def _verify(self, now: datetime) -> None:
-        try:
-            self._find_head()
-        except LogTorn as torn:
-            self._cut_tail(torn, now)
+    def _verify(self, now: datetime, reader: Reader | None) -> None:
+        with self._path.open("rb") as file:
+            try:
+                self._go_on_from(_read_on(file, BEGINNING, reader))
+            except LogTorn as torn:
+                self._go_on_from(torn.place)
+                self._cut_tail(now)
+                self._go_on_from(_read_on(file, torn.place, reader))
 
-    def _find_head(self) -> None:
-        for record in self.records():
-            self._head = LogHead(count=record.seq, hash=record.hash)
-        self._size = os.fstat(self._file_descriptor).st_size
+    def _go_on_from(self, place: Place) -> None:
+        self._head, self._size = place.head, place.offset
 
-    def _cut_tail(self, torn: LogTorn, now: datetime) -> None:
-        tail = os.pread(self._file_descriptor, LINE_BYTES_MAX, torn.offset)
-        os.ftruncate(self._file_descriptor, torn.offset)
-        self._size = torn.offset
-        facts: LogFacts = {"bytes": len(tail), "sha256": hashlib.sha256(tail).hexdigest()}
+    def _cut_tail(self, now: datetime) -> None:
+        facts = self._tail_facts()
+        os.ftruncate(self._file_descriptor, self._size)
         self.append([LogEntry(kind=EntryKind.TAIL_CUT, purpose="log", facts=facts)], at=now)
+
+    def _tail_facts(self) -> LogFacts:
+        """What is said of a tail that is cut off. It is as long as the disk left it, so it is taken in by pieces."""
+        digest, offset = hashlib.sha256(), self._size
+        while piece := os.pread(self._file_descriptor, LINE_BYTES_MAX, offset):
+            digest.update(piece)
+            offset += len(piece)
+        return {"bytes": offset - self._size, "sha256": digest.hexdigest()}
 
     def _check_untouched(self) -> None:
         status = os.fstat(self._file_descriptor)
@@ -292,10 +313,9 @@ def _chained(entries: Sequence[LogEntry], head: LogHead, at: datetime) -> tuple[
     """The lines that continue a chain, and where it ends with them."""
     written_at, lines = at.astimezone(UTC).isoformat(timespec="microseconds"), []
     for entry in entries:
-        bare = LogRecord(seq=head.count + 1, at=written_at, entry=entry, prev=head.hash, hash="")
-        members = _hashed_members(bare)
-        head = LogHead(bare.seq, hashlib.sha256(canonical.encode(members)).hexdigest())
-        line = canonical.encode({**members, "hash": head.hash}) + b"\n"
+        hashed = _hashed(head.count + 1, written_at, entry, head.hash)
+        head = LogHead(head.count + 1, hashlib.sha256(hashed).hexdigest())
+        line = _line(hashed, head.hash)
         if len(line) >= LINE_BYTES_MAX:
             # Nobody could read it again, nor anything behind it.
             raise LogUnavailable("a record is longer than any record may be")
@@ -303,61 +323,80 @@ def _chained(entries: Sequence[LogEntry], head: LogHead, at: datetime) -> tuple[
     return lines, head
 
 
-def _hashed_members(record: LogRecord) -> dict[str, JsonValue]:
-    return {
-        "seq": record.seq,
-        "at": record.at,
-        "kind": str(record.entry.kind),
-        "purpose": record.entry.purpose,
-        "facts": record.entry.facts,
-        "prev": record.prev,
+def _hashed(seq: int, at: str, entry: LogEntry, prev: str) -> bytes:
+    """What the hash of a record covers: its canonical bytes without the hash."""
+    members: dict[str, JsonValue] = {
+        "seq": seq,
+        "at": at,
+        "kind": str(entry.kind),
+        "purpose": entry.purpose,
+        "facts": entry.facts,
+        "prev": prev,
     }
+    return canonical.encode(members)
 
 
-def _hash_of(record: LogRecord) -> str:
-    return hashlib.sha256(canonical.encode(_hashed_members(record))).hexdigest()
+def _line(hashed: bytes, hash_: str) -> bytes:
+    """The record as it stands in the file: the same, with the hash in its place among the sorted members."""
+    # In a text the quotes are escaped, and behind this member there are no objects: the last one found is it.
+    place = hashed.rindex(b',"kind":')
+    return b'%b,"hash":"%b"%b\n' % (hashed[:place], hash_.encode(), hashed[place:])
 
 
-def _read_chain(file: BinaryIO) -> Iterator[LogRecord]:
-    head, offset = LogHead(count=0, hash=HASH_BEFORE_THE_FIRST), 0
+def _read_on(file: BinaryIO, since: Place, reader: Reader | None) -> Place:
+    """Reads a chain to its end, and answers where that is."""
+    place = since
+    for record, begins, place in _read_chain(file, since):  # noqa: B007  # the last one is the answer
+        if reader is not None:
+            reader(record, begins)
+    return place
+
+
+def _read_chain(file: BinaryIO, since: Place) -> Iterator[tuple[LogRecord, Place, Place]]:
+    """Every record, the place where it begins, and the place behind it."""
+    place = since
+    file.seek(place.offset)
     while line := file.readline(LINE_BYTES_MAX):
-        number = head.count + 1
+        number = place.head.count + 1
         if not line.endswith(b"\n"):
-            raise _endless(number, line, offset)
+            raise _endless(file, line, place)
         record = _read_record(number, line)
-        if record.seq != number or record.prev != head.hash:
+        if record.seq != number or record.prev != place.head.hash:
             raise LogBroken(number, "the record does not follow the one before it")
-        yield record
-        head, offset = LogHead(count=number, hash=record.hash), offset + len(line)
+        begins, place = place, Place(LogHead(number, record.hash), place.offset + len(line))
+        yield record, begins, place
 
 
-def _endless(number: int, line: bytes, offset: int) -> LogBroken:
-    if len(line) == LINE_BYTES_MAX:
-        return LogBroken(number, "the line is longer than any record")
-    return LogTorn(number, offset=offset)
+def _endless(file: BinaryIO, line: bytes, place: Place) -> LogBroken:
+    """A line that goes on to the end of the file is torn, however long: a disk that stopped may leave whole blocks."""
+    while line:
+        if line.endswith(b"\n"):
+            return LogBroken(place.head.count + 1, "the line is longer than any record")
+        line = file.readline(LINE_BYTES_MAX)
+    return LogTorn(place)
 
 
 def _read_record(number: int, line: bytes) -> LogRecord:
     try:
-        members = canonical.parse_object(line)
-        record = _record_of(members)
+        record = _record_of(canonical.parse_object(line))
     except (JsonUnreadable, KeyError, ValueError) as error:
         raise LogBroken(number, "the line is not a record") from error
-    if record.line() != line:
-        raise LogBroken(number, "the record is spelt in another way than it was written")
-    if _hash_of(record) != record.hash:
+    hashed = _hashed(record.seq, record.at, record.entry, record.prev)
+    if hashlib.sha256(hashed).hexdigest() != record.hash:
         raise LogBroken(number, "the record does not have the hash that it was written with")
+    if _line(hashed, record.hash) != line:
+        raise LogBroken(number, "the record is spelt in another way than it was written")
     return record
 
 
 def _record_of(members: Mapping[str, JsonValue]) -> LogRecord:
     seq, facts = members["seq"], members["facts"]
-    if set(members) != _RECORD_FIELDS or not isinstance(seq, int) or not isinstance(facts, Mapping):
+    if members.keys() != _RECORD_FIELDS or not isinstance(seq, int) or not _are_facts(facts):
         raise ValueError("not the members of a record")
     entry = LogEntry(
         kind=EntryKind(_text(members["kind"])),
         purpose=_text(members["purpose"]),
-        facts={name: _fact(value) for name, value in facts.items()},
+        facts=facts,
     )
     return LogRecord(
         seq=seq,
@@ -374,7 +413,5 @@ def _text(value: JsonValue) -> str:
     return value
 
 
-def _fact(value: JsonValue) -> str | int | None:
-    if value is None or isinstance(value, str | int):
-        return value
-    raise ValueError("not a fact")
+def _are_facts(value: JsonValue) -> TypeGuard[LogFacts]:
+    return isinstance(value, dict) and _FACT_TYPES.issuperset(map(type, value.values()))

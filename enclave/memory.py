@@ -1,4 +1,4 @@
-"""What the enclave remembers of what it signed, as far as policy asks; rebuilt from the log at the start.
+"""What the enclave remembers of what it signed, as far as policy asks; gathered from the log at the start.
 
 A round of requests is decided on a branch, so that each sees what the ones before it did; the branch joins
 the memory once its records are on the disk, and is dropped if they are not. Holds no keys and does no I/O.
@@ -8,7 +8,6 @@ from collections import ChainMap
 from collections.abc import Iterable, MutableMapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Self
 
 from enclave.log import EntryKind, LogEntry, LogFacts, LogRecord
 from enclave.notes import Checkpoint
@@ -17,8 +16,6 @@ from enclave.spending import Purse, Spending, Window
 
 CARDS = "cards"
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
-
-
 # What was signed before there was a choice.
 _FIRST_SCHEME = "body_rsa_sha256"
 
@@ -51,13 +48,9 @@ class Memory:
         self._resolved = resolved
         self._starts = starts
 
-    @classmethod
-    def rebuilt(cls, records: Iterable[LogRecord]) -> Self:
-        """The memory that a log bears witness to."""
-        memory = cls()
-        for record in records:
-            memory.remember(record.entry, at=datetime.fromisoformat(record.at))
-        return memory
+    def take(self, record: LogRecord) -> None:
+        """Note what the next record of a log bears witness to."""
+        self.remember(record.entry, at=datetime.fromisoformat(record.at))
 
     @property
     def latest(self) -> datetime:

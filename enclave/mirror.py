@@ -11,13 +11,14 @@ Knows no socket and no keys. Whoever has to go on with what was put back says so
 """
 
 import time
-from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from enclave.log import EntryKind, LogEntry, LogFacts, LogHead, LogRecord, LogUnavailable, SigningLog
+from enclave.log import EntryKind, LogEntry, LogHead, LogUnavailable
+from enclave.logbook import Logbook
 from enclave.pause import Pause
 from enclave.refusals import RefusalCode
+from enclave.seen_heads import count_of
 
 EVERY = timedelta(seconds=1)
 """How long a head may wait to be kept."""
@@ -48,9 +49,10 @@ class Heads(Protocol):
 class Mirror:
     """The log and the database, held against each other."""
 
-    def __init__(self, log: SigningLog, heads: Heads, *, accepted: int | None = None) -> None:
+    def __init__(self, logbook: Logbook, heads: Heads, *, accepted: int | None = None) -> None:
         """`accepted` is the count of the head in the database with which to go on although the two do not agree."""
-        self._log = log
+        self._log = logbook.log
+        self._seen = logbook.heads
         self._heads = heads
         self._accepted = accepted
         self._why: RefusalCode | None = RefusalCode.MIRROR_UNAVAILABLE
@@ -104,8 +106,8 @@ class Mirror:
 
     def _compare(self, now: datetime) -> None:
         kept = self._heads.latest()
-        why = contradiction(self._log.records(), kept)
-        if why is not None and self._accepted == _count(kept):
+        why = self._seen.contradiction(kept, lambda place: self._log.records(since=place))
+        if why is not None and self._accepted == count_of(kept):
             self._write(EntryKind.ACCEPTED, kept, now)
             why = None
         elif why is not None:
@@ -116,31 +118,9 @@ class Mirror:
         self, kind: EntryKind, head: LogHead | None, now: datetime, *, code: RefusalCode | None = None
     ) -> None:
         facts: dict[str, str | int | None] = {
-            "count": _count(head),
+            "count": count_of(head),
             "hash": None if head is None else head.hash,
         }
         if code is not None:
             facts["code"] = str(code)
         self._log.append([LogEntry(kind=kind, purpose="mirror", facts=facts)], at=now)
-
-
-def contradiction(records: Iterable[LogRecord], kept: LogHead | None) -> RefusalCode | None:
-    """Which of the two was put back, by what each says of the other; `kept` is the head that was kept last."""
-    seen, at_kept = 0, kept is None
-    for record in records:
-        if record.entry.kind in {EntryKind.MIRRORED, EntryKind.ACCEPTED}:
-            seen = _int(record.entry.facts)
-        if kept is not None and record.seq == kept.count:
-            at_kept = record.hash == kept.hash
-    if _count(kept) < seen:
-        return RefusalCode.DATABASE_PUT_BACK
-    return None if at_kept else RefusalCode.LOG_PUT_BACK
-
-
-def _count(head: LogHead | None) -> int:
-    return 0 if head is None else head.count
-
-
-def _int(facts: LogFacts) -> int:
-    count = facts["count"]
-    return count if isinstance(count, int) else 0

@@ -3,7 +3,6 @@
 May not decide anything, and must not be called before the decision stands in the log. One thread only: the token's.
 """
 
-import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import assert_never
@@ -38,8 +37,9 @@ from enclave.protocol import (
     WebhookSecretRequest,
 )
 from enclave.schemes import BankRequest
+from enclave.subjects import digest_of
 from enclave.tokens import AccessClaims
-from enclave.webhook_desk import WEBHOOK_PURPOSES, endpoint_secret, sign_webhook
+from enclave.webhook_desk import endpoint_secret, sign_webhook
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +75,11 @@ class Pen:
         Raises:
             NoKey: there is none.
         """
+        purposes = key_purposes(request)
         if isinstance(request, WebhookRequest):
-            found = [self._keyring.current_and_previous(purpose, now) for purpose in WEBHOOK_PURPOSES]
+            found = [self._keyring.current_and_previous(purpose, now) for purpose in purposes]
             return tuple(key for keys in found for key in keys)
-        return tuple(self._keyring.current(purpose, now) for purpose in key_purposes(request))
+        return tuple(self._keyring.current(purpose, now) for purpose in purposes)
 
     def sign(self, grant: Grant) -> Answer:  # noqa: PLR0911  # one answer a purpose
         """The answer to a request that was granted.
@@ -175,7 +176,7 @@ def key_purposes(request: SigningRequest) -> tuple[Purpose, ...]:  # noqa: PLR09
         case AttestationRequest():
             return (Purpose.IDENTITY,)
         case WebhookRequest():
-            return WEBHOOK_PURPOSES
+            return (Purpose.WEBHOOK, Purpose.WEBHOOK_SECRET)
         case WebhookSecretRequest():
             return (Purpose.WEBHOOK_SECRET,)
         case _:
@@ -186,11 +187,6 @@ def public_half(key: KeyIdentity) -> PublicKey:
     """The public half of a key that has one."""
     assert key.public_key_pem is not None, "only keys with a public half are shown"
     return PublicKey(key_id=str(key.address), pem=key.public_key_pem)
-
-
-def digest_of(message: bytes) -> str:
-    """The SHA-256 of what is signed, in hex."""
-    return hashlib.sha256(message).hexdigest()
 
 
 def _access_claims(claims: Claims) -> AccessClaims:

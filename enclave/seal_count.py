@@ -1,15 +1,13 @@
 """How often each key has sealed: a key takes so many random nonces and no more.
 
 With random nonces of 96 bits, a key is good for 2^32 seals: then the chance that any two nonces met is still below
-2^-32. The count is rebuilt from the signing log, in which every seal stands with the key that made it.
+2^-32. The count is gathered from the signing log, in which every seal stands with the key that made it.
 Follows: NIST SP 800-38D 8.3.
 """
 
 from collections import Counter
-from collections.abc import Iterable
-from typing import Self
 
-from enclave.log import EntryKind, LogEntry, LogRecord
+from enclave.log import EntryKind, LogEntry
 
 SEALS_MAX = 2**32
 SEALED_UNDER = "sealed_under"
@@ -21,14 +19,6 @@ class SealCount:
 
     def __init__(self) -> None:
         self._seals: Counter[str] = Counter()
-
-    @classmethod
-    def rebuilt(cls, records: Iterable[LogRecord]) -> Self:
-        """The count that a log comes to."""
-        counted = cls()
-        for record in records:
-            counted.remember(record.entry)
-        return counted
 
     def remember(self, entry: LogEntry) -> None:
         """Take in a record; those that tell of no seal change nothing."""

@@ -21,7 +21,7 @@ from enclave.card_vault import Recipient
 from enclave.facts import PayoutFacts
 from enclave.keyring import Keyring, Sweep
 from enclave.leaves import Leaves
-from enclave.log import SigningLog
+from enclave.logbook import Logbook
 from enclave.measurement import Measurement
 from enclave.mirror import Mirror
 from enclave.policy import Conditions, Limits
@@ -57,7 +57,7 @@ class Server:
         keyring: Keyring,
         facts: PayoutFacts,
         leaves: Leaves,
-        log: SigningLog,
+        logbook: Logbook,
         clock: Clock,
         limits: Limits,
         conditions: Conditions,
@@ -81,7 +81,7 @@ class Server:
             keyring=keyring,
             facts=facts,
             leaves=leaves,
-            log=log,
+            logbook=logbook,
             clock=clock,
             limits=limits,
             conditions=conditions,
@@ -136,7 +136,7 @@ class Server:
         self._socket_path.unlink(missing_ok=True)
 
     def _serve_round(self) -> bool:
-        ready = {key.fd for key, _ in self._selector.select(self._signer.keep_mirror())}
+        ready = {key.fd for key, _ in self._selector.select(self._wait())}
         if self._wake_reader.fileno() in ready:
             return False
         if self._listener.fileno() in ready:
@@ -144,6 +144,11 @@ class Server:
         self._answer([self._callers[number] for number in ready if number in self._callers])
         self._signer.refuse_to_go_on()
         return True
+
+    def _wait(self) -> float | None:
+        """Has done what is due between rounds; says for how many seconds nothing will be, None: until somebody asks."""
+        waits = (self._signer.tell_sums(), self._signer.keep_mirror())
+        return min((wait for wait in waits if wait is not None), default=None)
 
     def _accept_all(self) -> None:
         for _ in range(BACKLOG):

@@ -3,11 +3,11 @@
 Takes a round of requests at once: one look at the database for all payouts among them, one decision each, one
 write of all decisions, then the signatures, made while the disk makes the decisions durable. Checkpoints look at their
 leaves one after another, because each goes on from the one before. No signature goes out whose decision is not on the
-disk, and none is made whose decision could not be written. Fails closed: whatever goes wrong, the answer is a refusal.
-Knows no sockets; must be called by one thread only, because python-pkcs11 with two threads brings SoftHSM down.
+disk, and none is made whose decision could not be written. Of one caller's many refusals the log is told in sums
+(`enclave.refusal_tally`). Fails closed: whatever goes wrong, the answer is a refusal. Knows no sockets; must be called
+by one thread only, because python-pkcs11 with two threads brings SoftHSM down.
 """
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,19 +17,21 @@ from typing import TypeAlias, assert_never
 from enclave import policy
 from enclave.approvals import Approver
 from enclave.card_desk import CardDesk, card_subject
-from enclave.card_vault import CardKeys, CardVault, Recipient
+from enclave.card_vault import Recipient
 from enclave.disk import Disk
 from enclave.facts import PayoutFacts, PayoutRecord
 from enclave.growth import Growth
 from enclave.key_desk import KeyDesk
 from enclave.keyring import Keyring, NoKey, Sweep
-from enclave.keys import KeyAddress, KeyBackendFailure, KeyIdentity, Purpose, TokenLost
+from enclave.keys import KeyAddress, KeyBackendFailure, TokenLost
 from enclave.leaves import Leaves
 from enclave.loading import Loading
-from enclave.log import EntryKind, LogEntry, LogFacts, LogUnavailable, SigningLog
+from enclave.log import EntryKind, LogEntry, LogFacts, LogUnavailable
+from enclave.logbook import Logbook
 from enclave.measurement import Measurement
-from enclave.memory import Memory, cards_of
+from enclave.memory import Memory
 from enclave.mirror import Mirror
+from enclave.pause import SHORTEST
 from enclave.pen import Grant, Pen
 from enclave.policy import CLOCK_SKEW_S_MAX, Before, Conditions, Limits
 from enclave.protocol import (
@@ -57,13 +59,12 @@ from enclave.protocol import (
     read_request,
     write_answer,
 )
+from enclave.refusal_tally import RefusalTally
 from enclave.refusals import Refusal, RefusalCode, refusal
-from enclave.seal_count import SealCount
 from enclave.spending import Purse, Window
-from enclave.subjects import debtor_of, subject_of
+from enclave.subjects import debtor_of, digest_of, subject_of
 
 Clock: TypeAlias = Callable[[], datetime]
-NAME_CHARS_MAX = 64
 CLOCK_BEHIND_MAX = timedelta(seconds=CLOCK_SKEW_S_MAX)
 
 
@@ -109,7 +110,7 @@ class Signer:
         keyring: Keyring,
         facts: PayoutFacts,
         leaves: Leaves,
-        log: SigningLog,
+        logbook: Logbook,
         clock: Clock,
         limits: Limits,
         conditions: Conditions,
@@ -120,9 +121,13 @@ class Signer:
     ) -> None:
         """Without a measurement the enclave signs, but cannot say what it is: whoever pins it, refuses it."""
         self._keyring = keyring
+        log = logbook.log
         self._loading = Loading(keyring, log)
         self._key_desk = KeyDesk(keyring, self._loading)
         self._pen = Pen(keyring, log, measurement)
+        self._card_desk = CardDesk(
+            keyring, recipients=recipients or {}, seals=logbook.seals, per_hour=limits.cards_per_hour
+        )
         self._facts = facts
         self._growth = Growth(leaves)
         self._log = log
@@ -132,11 +137,10 @@ class Signer:
         self._approvers = approvers
         self._mirror = mirror
         self._measurement = measurement
-        self._recipients = recipients or {}
         self._disk = Disk(log)
-        self._seals = SealCount.rebuilt(log.records())
+        self._tally = RefusalTally()
         self._lost: TokenLost | None = None
-        self._memory = Memory.rebuilt(log.records())
+        self._memory = logbook.memory
 
     def record_start(self) -> Sweep:
         """Record the start, and load the keys.
@@ -177,10 +181,30 @@ class Signer:
         wait = None if self._mirror is None else self._mirror.keep(now=self._clock())
         return None if wait is None else wait.total_seconds()
 
+    def tell_sums(self, *, at_once: bool = False) -> float | None:
+        """Have the log told of refusals that were counted, if it is time to or `at_once`.
+
+        Says in how many seconds it will be, None: none are counted.
+        """
+        now, tally = self._clock(), self._tally.branch()
+        told = tally.sums(now=now, at_once=at_once)
+        if told:
+            try:
+                self._log.append(told, at=now)
+            except LogUnavailable:
+                # They are counted on, and told when the log is to be had again.
+                return SHORTEST.total_seconds()
+            self._memory.join(told, at=now)
+            self._tally = tally
+        wait = self._tally.due_in(now=now)
+        return None if wait is None else wait.total_seconds()
+
     def close(self) -> None:
-        """Have the last head kept, and end the thread that waits for the disk."""
+        """Have all counts told and the last head kept, and end the thread that waits for the disk."""
         self._disk.close()
+        self.tell_sums(at_once=True)
         if self._mirror is not None:
+            self.keep_mirror()
             self._mirror.close(now=self._clock())
 
     def answer(self, letters: Sequence[Letter]) -> list[bytes]:
@@ -191,14 +215,16 @@ class Signer:
         except Exception:  # noqa: BLE001  # the edge of the process: whatever failed, nothing is signed
             return [write_answer(refusal(RefusalCode.INTERNAL)) for _ in letters]
         at = self._clock()
-        if not self._write(cases, at):
+        entries, tally = self._told(cases, at)
+        if not self._write(entries, at):
             return [write_answer(_without_log(case)) for case in cases]
         # The token works while the disk does; nothing of it goes out before the disk is done.
         is_durable = self._disk.begin()
         answers = [self._carry_out(case) for case in cases]
         if not is_durable():
             return [write_answer(_without_log(case)) for case in cases]
-        self._memory.join((case.entry for case in cases if case.entry is not None), at=at)
+        self._memory.join(entries, at=at)
+        self._tally = tally
         self._record_failures(cases, answers)
         return [
             write_answer(refusal(RefusalCode.INTERNAL) if isinstance(answer, Exception) else answer)
@@ -240,53 +266,49 @@ class Signer:
 
     def _decide_card(self, letter: Letter, request: CardRequest, shared: _Round) -> _Case:
         """What becomes of the card is done at once, and shown when it is in the log."""
+        subject = card_subject(request)
         try:
-            why = self._refuse_by_state(request, shared) or self._refuse_many_cards(request, shared)
-            if why is None:
-                decision = CardDesk(self._card_vault(shared.now)).decide(request, now=shared.now)
-                why = decision.outcome if isinstance(decision.outcome, Refusal) else None
-        except NoKey:
-            why = refusal(RefusalCode.CARD_VAULT_CLOSED)
-        except Exception as error:  # noqa: BLE001  # fail closed: a back end that breaks down has sealed nothing
-            self._lost = error if isinstance(error, TokenLost) else self._lost
+            why = self._refuse_by_state(request, shared)
+        except Exception:  # noqa: BLE001  # fail closed: a state that is not known is not a good one
             why = refusal(RefusalCode.INTERNAL)
         if why is not None:
-            return _refused(letter, purpose=request.purpose, subject=card_subject(request), why=why)
+            return _refused(letter, purpose=request.purpose, subject=subject, why=why)
+        try:
+            decision = self._card_desk.decide(request, shared.memory, now=shared.now)
+        except Exception as error:  # noqa: BLE001  # fail closed: a back end that breaks down has sealed nothing
+            self._lost = error if isinstance(error, TokenLost) else self._lost
+            facts = {**_sender(letter), **subject, "error": type(error).__name__}
+            return _Case(refusal(RefusalCode.INTERNAL), LogEntry(EntryKind.FAILED, request.purpose, facts))
+        if isinstance(decision.outcome, Refusal):
+            return _refused(letter, purpose=request.purpose, subject=subject, why=decision.outcome)
         facts = {**_sender(letter), **decision.facts}
-        entry = LogEntry(kind=EntryKind.GRANTED, purpose=request.purpose, facts=facts)
-        return _Case(outcome=decision.outcome, entry=entry)
-
-    def _refuse_many_cards(self, request: CardRequest, shared: _Round) -> Refusal | None:
-        """Who may have any number sealed could find out a card's by its fingerprint: it must not be quick."""
-        if not isinstance(request, CardSealRequest) or self._limits.cards_per_hour is None:
-            return None
-        taken = shared.memory.spent(cards_of(request.programme_id), Window.HOUR, now=shared.now)
-        return refusal(RefusalCode.CARDS_OVER_HOUR) if taken >= self._limits.cards_per_hour else None
-
-    def _card_vault(self, now: datetime) -> CardVault:
-        keys = CardKeys(
-            vault=self._keyring.current(Purpose.CARD_VAULT, now),
-            fingerprint=self._keyring.current(Purpose.CARD_FINGERPRINT, now),
-            opens=_by_id(self._keyring.believed(Purpose.CARD_VAULT, now)),
-            intakes=_by_id(self._keyring.believed(Purpose.CARD_INTAKE, now)),
-        )
-        return CardVault(self._keyring.backend, keys, recipients=self._recipients, seals=self._seals)
+        return _Case(decision.outcome, LogEntry(EntryKind.GRANTED, request.purpose, facts))
 
     def _decide_signing(self, letter: Letter, request: SigningRequest, shared: _Round) -> _Case:
         subject = subject_of(request, _record_of(request, shared))
         try:
-            why = self._refuse_by_state(request, shared) or self._refuse(request, shared)
+            keys = self._keys_for(request, shared)
         except Exception:  # noqa: BLE001  # fail closed: a policy that breaks down has not said yes
-            why = refusal(RefusalCode.INTERNAL)
-        if why is not None:
-            return _refused(letter, purpose=request.purpose, subject=subject, why=why)
-        grant = Grant(request, self._pen.keys_for(request, shared.now), shared.now, self._memory.starts)
+            keys = refusal(RefusalCode.INTERNAL)
+        if isinstance(keys, Refusal):
+            return _refused(letter, purpose=request.purpose, subject=subject, why=keys)
+        grant = Grant(request, keys, shared.now, self._memory.starts)
         facts = {**_sender(letter), **subject, **_keys_named(grant.keys)}
-        entry = LogEntry(kind=EntryKind.GRANTED, purpose=request.purpose, facts=facts)
-        return _Case(outcome=grant, entry=entry)
+        return _Case(outcome=grant, entry=LogEntry(EntryKind.GRANTED, request.purpose, facts))
+
+    def _keys_for(self, request: SigningRequest, shared: _Round) -> tuple[KeyAddress, ...] | Refusal:
+        """The keys that a request may be signed with, or why it may not."""
+        why = self._refuse_by_state(request, shared)
+        if why is not None:
+            return why
+        try:
+            keys = self._pen.keys_for(request, shared.now)
+        except NoKey:
+            return refusal(RefusalCode.KEY_UNAVAILABLE)
+        return self._refuse(request, shared) or keys
 
     def _refuse_by_state(self, request: SigningRequest | CardRequest, shared: _Round) -> Refusal | None:
-        """What is wrong with the enclave's own log, database, clock or keys."""
+        """What is wrong with the enclave's own log, database, clock or register."""
         why = None if self._mirror is None else self._mirror.refuse(now=shared.now)
         looks_back = isinstance(request, PayoutRequest | CheckpointRequest)
         if why is not None and (looks_back or why is not RefusalCode.MIRROR_UNAVAILABLE):
@@ -295,19 +317,8 @@ class Signer:
         behind = self._memory.latest - shared.now
         if behind > CLOCK_BEHIND_MAX:
             return refusal(RefusalCode.CLOCK_WENT_BACK)
-        return self._refuse_by_keys(request, shared)
-
-    def _refuse_by_keys(self, request: SigningRequest | CardRequest, shared: _Round) -> Refusal | None:
         why = self._loading.refuse(self._memory, now=shared.now)
-        if why is not None:
-            return refusal(why)
-        if isinstance(request, CardSealRequest | CardResealRequest | CardForwardRequest):
-            return None
-        try:
-            self._pen.keys_for(request, shared.now)
-        except NoKey:
-            return refusal(RefusalCode.KEY_UNAVAILABLE)
-        return None
+        return None if why is None else refusal(why)
 
     def _refuse(  # noqa: PLR0911  # one answer a purpose
         self, request: SigningRequest, shared: _Round
@@ -357,9 +368,20 @@ class Signer:
             return refusal(RefusalCode.FACTS_UNAVAILABLE)
         return policy.refuse_checkpoint(request, last=last, tree=tree)
 
-    def _write(self, cases: Sequence[_Case], at: datetime) -> bool:
+    def _told(self, cases: Sequence[_Case], at: datetime) -> tuple[list[LogEntry], RefusalTally]:
+        """What the log is told of a round, and the tally as it will be once that is on the disk."""
+        entries, tally = [], self._tally.branch()
+        for case in cases:
+            entry = case.entry
+            if entry is not None and entry.kind is EntryKind.REFUSED:
+                entry = tally.take(entry, now=at)
+            if entry is not None:
+                entries.append(entry)
+        return entries, tally
+
+    def _write(self, entries: Sequence[LogEntry], at: datetime) -> bool:
         try:
-            self._log.write([case.entry for case in cases if case.entry is not None], at=at)
+            self._log.write(entries, at=at)
         except Exception:  # noqa: BLE001  # fail closed: whatever failed, the decisions are not in the log
             return False
         return True
@@ -388,10 +410,6 @@ class Signer:
                 self._log.append(failed, at=self._clock())
 
 
-def _by_id(keys: Sequence[KeyIdentity]) -> Mapping[str, KeyAddress]:
-    return {str(key.address): key.address for key in keys}
-
-
 def _record_of(request: SigningRequest, shared: _Round) -> PayoutRecord | None:
     return (shared.records or {}).get(request.payout_id) if isinstance(request, PayoutRequest) else None
 
@@ -411,7 +429,7 @@ def _signed_before(record: PayoutRecord | None, shared: _Round) -> Before:
 
 
 def _without_log(case: _Case) -> Answer | Refusal:
-    """What a case hears whose record is not on the disk."""
+    """What a case hears when what the log is told of its round is not on the disk."""
     if case.entry is None and not isinstance(case.outcome, Grant):
         return case.outcome
     return refusal(RefusalCode.LOG_UNAVAILABLE)
@@ -426,7 +444,7 @@ def _sender(letter: Letter) -> LogFacts:
     return {
         "peer_pid": letter.peer.pid,
         "peer_uid": letter.peer.uid,
-        "request": hashlib.sha256(letter.data).hexdigest(),
+        "request": digest_of(letter.data),
     }
 
 

@@ -39,19 +39,19 @@ def subject_of(  # noqa: PLR0911  # one answer a purpose
         case BankQueryRequest():
             return _query_subject(request)
         case BankMessageRequest():
-            said = {"profile": request.profile, "scheme": request.scheme, "digest": _digest(request.body)}
+            said = {"profile": request.profile, "scheme": request.scheme, "digest": digest_of(request.body)}
             return {**said, **_target_subject(request.target)}
         case AccessTokenRequest():
             return _token_subject(request.claims)
         case CheckpointRequest():
             return {"origin": request.origin, "size": request.size, "root": request.root.hex()}
         case ExportRequest():
-            return {"digest": _digest(EXPORT_PREFIX + request.manifest)}
+            return {"digest": digest_of(EXPORT_PREFIX + request.manifest)}
         case AttestationRequest():
             return {"nonce": request.nonce.hex()}
         case WebhookRequest():
             said = {"endpoint_id": request.endpoint_id, "message_id": request.message_id}
-            return {**said, "digest": _digest(request.payload)}
+            return {**said, "digest": digest_of(request.payload)}
         case WebhookSecretRequest():
             return {"endpoint_id": request.endpoint_id}
         case _:
@@ -62,7 +62,7 @@ def _query_subject(request: BankQueryRequest) -> LogFacts:
     said = {"profile": request.profile, "scheme": request.scheme, "method": request.method}
     if request.target is not None:
         return {**said, **_target_subject(request.target)}
-    return {**said, "digest": _digest(request.text())}
+    return {**said, "digest": digest_of(request.text())}
 
 
 def _target_subject(target: Target | None) -> LogFacts:
@@ -75,7 +75,7 @@ def _payout_subject(request: PayoutRequest, record: PayoutRecord | None) -> LogF
         "attempt_id": request.attempt_id,
         "profile": request.profile,
         "scheme": request.scheme,
-        "digest": _digest(request.body),
+        "digest": digest_of(request.body),
         **_target_subject(request.target),
     }
     if record is not None:
@@ -91,7 +91,7 @@ def _payout_subject(request: PayoutRequest, record: PayoutRecord | None) -> LogF
 
 def debtor_of(record: PayoutRecord) -> str:
     """The account that a payout leaves, by which the limits count; its number itself is not for the log."""
-    return _digest(str(record.debtor_iban).encode())
+    return digest_of(str(record.debtor_iban).encode())
 
 
 def _seen(value: object) -> str | int | None:
@@ -102,7 +102,7 @@ def _seen(value: object) -> str | int | None:
         case str() if len(value) <= TEXT_CHARS_MAX:
             return value
         case str():
-            return f"sha256 {_digest(value.encode())}"
+            return f"sha256 {digest_of(value.encode())}"
         case _:
             return type(value).__name__
 
@@ -113,9 +113,10 @@ def _token_subject(claims: Claims) -> LogFacts:
         "programme_id": claims.programme_id,
         "token_id": claims.token_id,
         "expires_at": claims.expires_at,
-        "digest": _digest(canonical.encode(claims.model_dump(mode="json"))),
+        "digest": digest_of(canonical.encode(claims.model_dump(mode="json"))),
     }
 
 
-def _digest(message: bytes) -> str:
+def digest_of(message: bytes) -> str:
+    """The SHA-256 of what is signed, or of what was said, in hex."""
     return hashlib.sha256(message).hexdigest()

@@ -16,7 +16,6 @@ from enclave.protocol import WebhookRequest, to_base64
 from enclave.webhook_signatures import SECRET_PREFIX, Delivery, sign_delivery
 
 ENDPOINT_PREFIX = b"tallystick-webhook-endpoint-v1\n"
-WEBHOOK_PURPOSES = (Purpose.WEBHOOK, Purpose.WEBHOOK_SECRET)
 
 
 def is_payload(payload: bytes) -> bool:

@@ -11,7 +11,8 @@ from enclave.attestation import AttestedKey, Statement, attested_keys, pins_of
 from enclave.client import EnclaveClient
 from enclave.keyring import Keyring
 from enclave.keys import Purpose
-from enclave.log import LogHead, SigningLog
+from enclave.log import LogHead
+from enclave.logbook import Logbook
 from enclave.measurement import Measurement
 from enclave.pinned_hashes import Pins
 from enclave.policy import Conditions, Limits
@@ -76,13 +77,13 @@ def attesting_enclave(
     """An enclave that answers on the socket in a directory; its log stays there."""
     socket_path = directory / "enclave.sock"
     with (
-        SigningLog.open(directory / "signing.log", now=NOW) as log,
+        Logbook.open(directory / "signing.log", now=NOW) as logbook,
         Server(
             socket_path=socket_path,
             keyring=keyring,
             facts=MemoryFacts({}),
             leaves=ListedLogs(),
-            log=log,
+            logbook=logbook,
             clock=lambda: NOW,
             limits=Limits(),
             conditions=Conditions(),

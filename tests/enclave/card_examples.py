@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from enclave.log import SigningLog, read_log
-from enclave.policy import Conditions, Limits
+from enclave.log import read_log
+from enclave.logbook import Logbook
 from enclave.refusals import RefusalCode
 from enclave.seal_count import SEALS_MAX
-from enclave.signer import Letter, Peer, Signer
+from enclave.signer import Letter, Peer
 from tests.enclave.cards import (
     CARD_ID,
     NOW,
@@ -25,9 +25,8 @@ from tests.enclave.cards import (
     seal_message,
     vault_of,
 )
-from tests.enclave.logs import ListedLogs
 from tests.enclave.mutations import Members, datagram
-from tests.enclave.payouts import MemoryFacts
+from tests.enclave.signers import signer_on
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,21 +40,15 @@ class CardSituation:
     def code(self, directory: Path) -> str | None:
         """What the message is told, and what the log has of it; None if it is answered."""
         path = directory / "signing.log"
-        with SigningLog.open(path, now=NOW) as log:
-            signer = Signer(
+        with Logbook.open(path, now=NOW) as logbook:
+            # Nobody writes 2^32 records first.
+            logbook.seals._seals[f"card_vault/v{self.version}"] = self.seals
+            signer = signer_on(
+                logbook,
                 keyring=card_ring(KEYS, vault=self.version),
-                facts=MemoryFacts({}),
-                leaves=ListedLogs(),
-                log=log,
                 clock=lambda: NOW,
-                limits=Limits(),
-                conditions=Conditions(),
-                approvers=dict,
-                mirror=None,
                 recipients=RECIPIENTS,
             )
-            # Nobody writes 2^32 records first.
-            signer._seals._seals[f"card_vault/v{self.version}"] = self.seals
             answer = signer.answer([Letter(Peer(pid=1, uid=0), datagram(self.message))])[0]
         code = RefusalCode(json.loads(answer)["refusal"]) if b'"refusal"' in answer else None
         assert list(read_log(path))[-1].entry.facts.get("code") == code

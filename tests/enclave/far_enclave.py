@@ -15,7 +15,7 @@ from enclave.backends.software import SoftwareKeys
 from enclave.hardening import confine, harden
 from enclave.keyring import Keyring, SelfMade
 from enclave.keys import KeyAddress, KeyBackend, KeyBackendFailure, KeyIdentity, Purpose
-from enclave.log import SigningLog
+from enclave.logbook import Logbook
 from enclave.pin import read_pin
 from enclave.policy import Conditions, Limits
 from enclave.server import Server
@@ -52,14 +52,14 @@ def _shared_out(far: KeyBackend) -> SharedOut:
 
 def _serve(directory: Path, far: KeyBackend) -> None:
     with (
-        SigningLog.open(directory / "signing.log", now=datetime.now(UTC)) as log,
+        Logbook.open(directory / "signing.log", now=datetime.now(UTC)) as logbook,
         closing(_shared_out(far)) as keys,
         Server(
             socket_path=directory / "enclave.sock",
             keyring=Keyring(keys, SelfMade(keys.identities())),
             facts=SilentDatabase(),
             leaves=ListedLogs(),
-            log=log,
+            logbook=logbook,
             clock=lambda: datetime.now(UTC),
             limits=Limits(per_payment_minor=1, per_hour_minor=None, per_day_minor=None),
             conditions=Conditions(),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from enclave.client import EnclaveClient
 from enclave.keyring import Keyring
-from enclave.log import SigningLog
+from enclave.logbook import Logbook
 from enclave.policy import Conditions, Limits
 from enclave.server import Server
 from enclave.signer import Clock
@@ -22,13 +22,13 @@ def soft_enclave(
 ) -> Iterator[EnclaveClient]:
     """A client of an enclave that serves as long as it is asked; its log is `signing.log`."""
     with (
-        SigningLog.open(directory / "signing.log", now=clock()) as log,
+        Logbook.open(directory / "signing.log", now=clock()) as logbook,
         Server(
             socket_path=directory / "enclave.sock",
             keyring=keyring,
             facts=MemoryFacts({}),
             leaves=ListedLogs(),
-            log=log,
+            logbook=logbook,
             clock=clock,
             limits=Limits(),
             conditions=Conditions(),

@@ -6,8 +6,10 @@ from random import Random
 
 import pytest
 
+from enclave.backends.software import SoftwareKeys
 from enclave.card_desk import CardDesk, card_subject
 from enclave.keys import KeyAddress, KeyBackendFailure, SealBroken
+from enclave.memory import Memory
 from enclave.protocol import (
     CardForwardRequest,
     CardResealRequest,
@@ -17,15 +19,17 @@ from enclave.protocol import (
     write_answer,
 )
 from enclave.refusals import Refusal
+from enclave.seal_count import SealCount
 from tests.enclave.card_examples import FORWARD, JWE, KEYS, RESEAL, SEAL, STORED
 from tests.enclave.cards import (
     CARD_ID,
     NOW,
     PROGRAMME_ID,
+    RECIPIENTS,
     VISA,
     NotedKeys,
+    card_ring,
     made,
-    vault_of,
 )
 from tests.enclave.mutations import Members, altered_message, datagram
 
@@ -34,15 +38,17 @@ SEED = 20_261_122
 CARD_REQUESTS = CardSealRequest | CardResealRequest | CardForwardRequest
 
 
-def desk(*, vault: int = 1) -> CardDesk:
-    return CardDesk(vault_of(KEYS, vault=vault))
+def desk(keys: SoftwareKeys = KEYS, *, vault: int = 1) -> CardDesk:
+    ring = card_ring(keys, vault=vault)
+    ring.load()
+    return CardDesk(ring, recipients=RECIPIENTS, seals=SealCount(), per_hour=None)
 
 
 def answered(message: Members, *, vault: int = 1) -> bytes:
     """The datagram that a message is answered with."""
     request = read_request(datagram(message))
     assert isinstance(request, CARD_REQUESTS)
-    return write_answer(desk(vault=vault).decide(request, now=NOW).outcome)
+    return write_answer(desk(vault=vault).decide(request, Memory(), now=NOW).outcome)
 
 
 def test_a_card_is_answered_with_what_may_be_shown_of_it() -> None:
@@ -82,7 +88,7 @@ def test_the_log_learns_ids_and_keys_and_nothing_else() -> None:
         request = read_request(datagram(message))
         assert isinstance(request, CARD_REQUESTS)
 
-        decision = desk(vault=version).decide(request, now=NOW)
+        decision = desk(vault=version).decide(request, Memory(), now=NOW)
 
         assert decision.facts == {"programme_id": PROGRAMME_ID, "card_id": CARD_ID} | facts
 
@@ -91,7 +97,7 @@ def test_a_refused_card_is_no_seal() -> None:
     request = read_request(datagram(SEAL | {"jwe": JWE[:-1]}))
     assert isinstance(request, CARD_REQUESTS)
 
-    decision = desk().decide(request, now=NOW)
+    decision = desk().decide(request, Memory(), now=NOW)
 
     assert isinstance(decision.outcome, Refusal)
     assert decision.facts == card_subject(request)
@@ -109,7 +115,7 @@ def test_a_back_end_that_breaks_down_has_decided_nothing() -> None:
     assert isinstance(request, CARD_REQUESTS)
 
     with pytest.raises(KeyBackendFailure) as raised:
-        CardDesk(vault_of(made(LostKeys()))).decide(request, now=NOW)
+        desk(made(LostKeys())).decide(request, Memory(), now=NOW)
 
     assert not isinstance(raised.value, SealBroken)
 
@@ -125,7 +131,7 @@ def test_no_spoilt_message_is_answered_for_another_card() -> None:
         if not isinstance(request, CARD_REQUESTS):
             told["unreadable"] += 1
             continue
-        decision = ours.decide(request, now=NOW)
+        decision = ours.decide(request, Memory(), now=NOW)
         assert VISA.encode() not in write_answer(decision.outcome)
         if isinstance(decision.outcome, Refusal):
             told[decision.outcome.code] += 1

@@ -276,4 +276,4 @@ def test_a_token_that_is_gone_ends_the_enclave_and_is_no_broken_seal(
         assert caller.code(datagram(messages[purpose])) == "internal"
         assert caller.enclave.complaint().startswith("enclave: the token is lost (")
         last = caller.enclave.records()[-1].entry
-        assert (last.kind, last.facts["code"]) == (EntryKind.REFUSED, "internal")
+        assert (last.kind, last.purpose, last.facts["error"]) == (EntryKind.FAILED, purpose, "TokenLost")

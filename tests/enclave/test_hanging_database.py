@@ -10,20 +10,23 @@ from pathlib import Path
 
 import pytest
 
+from api.jobs import origin
 from enclave.client import EnclaveClient, EnclaveRefused
 from enclave.database import LONG_S
 from enclave.facts import FactsUnavailable
 from enclave.keyring import Custodians, Keyring
-from enclave.log import LogHead, SigningLog
+from enclave.log import LogHead
+from enclave.logbook import Logbook
 from enclave.mirror import HeadsUnavailable, Mirror
 from enclave.policy import Conditions, Limits
 from enclave.registration import put_in_force
 from enclave.resolutions import ResolutionsUnavailable, SignedResolution
 from enclave.server import Server
-from enclave.store import DatabaseFacts, DatabaseHeads, DatabaseResolutions
+from enclave.store import DatabaseFacts, DatabaseHeads, DatabaseLeaves, DatabaseResolutions
 from tests.conftest import Database
 from tests.enclave.council import TRIO, Minutes, approver
 from tests.enclave.hanging import backends, held, postmaster, silent_database
+from tests.enclave.logs import make_log, root_of
 from tests.enclave.payouts import ATTEMPT_ID, CREDIT_TRANSFER, PAYOUT_ID, body_of
 from tests.enclave.process import eventually
 from tests.enclave.rings import software_keyring
@@ -32,9 +35,11 @@ from tests.enclave.test_keyring import Vault
 SOON_S = 8
 """More than any request may have to wait for the database, with much to spare; a hanging one hangs for good."""
 TIMES = 20
+ORIGIN = origin("pay-eu")
 HEAD = LogHead(count=1, hash="0" * 64)
 UNANSWERED = (FactsUnavailable, HeadsUnavailable, ResolutionsUnavailable)
-FACTS, HEADS, RESOLUTIONS = "tallystick enclave", "tallystick enclave heads", "tallystick enclave resolutions"
+FACTS, LEAVES = "tallystick enclave", "tallystick enclave leaves"
+HEADS, RESOLUTIONS = "tallystick enclave heads", "tallystick enclave resolutions"
 
 
 @contextmanager
@@ -45,19 +50,21 @@ def serving(directory: Path, database_url: str, keyring: Keyring | None = None) 
         return datetime.now(UTC)
 
     with (
-        SigningLog.open(directory / "signing.log", now=now()) as log,
+        Logbook.open(directory / "signing.log", now=now()) as logbook,
         DatabaseFacts(database_url) as facts,
+        DatabaseLeaves(database_url) as leaves,
         DatabaseHeads(database_url, name="enclave") as heads,
         Server(
             socket_path=directory / "enclave.sock",
             keyring=keyring or software_keyring(),
             facts=facts,
-            log=log,
+            leaves=leaves,
+            logbook=logbook,
             clock=now,
             limits=Limits(),
             conditions=Conditions(),
             approvers=dict,
-            mirror=Mirror(log, heads),
+            mirror=Mirror(logbook, heads),
         ) as server,
     ):
         thread = threading.Thread(target=server.serve)
@@ -85,7 +92,7 @@ class Caller:
         )
 
     def checkpoint(self, size: int) -> str:
-        return self._told(lambda client: client.checkpoint(origin="o", size=size, root=b"r" * 32))
+        return self._told(lambda client: client.checkpoint(origin=ORIGIN, size=size, root=root_of(size)))
 
     def load(self) -> str:
         return self._told(lambda client: client.load_keys())
@@ -145,8 +152,22 @@ def test_while_payouts_cannot_be_read_tokens_are_signed(stocked: Database, tmp_p
         assert eventually(lambda: caller.payout() == "done")
 
 
+def test_while_leaves_cannot_be_read_tokens_are_signed(database: Database, tmp_path: Path) -> None:
+    make_log(database, 2)
+
+    with serving(tmp_path, database.url("tallystick_enclave")) as socket:
+        caller = Caller(socket)
+        assert caller.checkpoint(1) == "done"
+
+        with held(backends(database, LEAVES)):
+            answers_others_meanwhile(caller, lambda: caller.checkpoint(2), "facts_unavailable")
+
+        assert eventually(lambda: caller.checkpoint(2) == "done")
+
+
 def test_while_a_head_cannot_be_kept_tokens_are_signed(database: Database, tmp_path: Path) -> None:
     waits: list[float] = []
+    make_log(database, 2)
 
     with serving(tmp_path, database.url("tallystick_enclave")) as socket:
         caller = Caller(socket)
@@ -208,6 +229,8 @@ def stores(url: str) -> Iterator[list[Callable[[], object]]]:
     """Every question that the enclave, or who registers, has for the database."""
     with (
         DatabaseFacts(url) as facts,
+        DatabaseLeaves(url) as kept,
+        DatabaseLeaves(url) as leaves,
         DatabaseHeads(url, name="enclave") as latest,
         DatabaseHeads(url, name="enclave") as heads,
         DatabaseResolutions(url) as resolutions,
@@ -215,6 +238,8 @@ def stores(url: str) -> Iterator[list[Callable[[], object]]]:
     ):
         yield [
             lambda: facts.payouts([PAYOUT_ID]),
+            lambda: kept.kept(ORIGIN, size_max=1),
+            lambda: leaves.hashes(ORIGIN, start=0, end=1),
             latest.latest,
             lambda: heads.keep(HEAD),
             resolutions.all,

@@ -43,6 +43,13 @@ def told(path: Path) -> list[LogRecord]:
     return [record for record in read_log(path) if record.entry.purpose == "keys"]
 
 
+def remembered(path: Path) -> Memory:
+    memory = Memory()
+    for record in read_log(path):
+        memory.take(record)
+    return memory
+
+
 def test_until_it_is_loaded_no_key_may_be_used(vault: Vault, log: SigningLog, path: Path) -> None:
     loading, memory = Loading(vault.keyring, log), Memory()
     vault.table.is_silent = True
@@ -77,7 +84,7 @@ def test_what_was_loaded_is_in_the_log_with_the_keys_that_sign(
         "left_out": 1,
         "identity/v1": vault.keyring.all_current(NOON)["identity"].sha256,
     }
-    assert memory.resolved == Memory.rebuilt(read_log(path)).resolved == head
+    assert memory.resolved == remembered(path).resolved == head
 
 
 @pytest.mark.parametrize("kept", [0, 1])
@@ -89,7 +96,7 @@ def test_the_log_remembers_over_a_restart_how_far_the_resolutions_went(
     del vault.table.minutes.chain[kept:]
 
     fresh = Keyring(vault.token, Custodians(vault.table, TRIO))
-    loading, memory = Loading(fresh, log), Memory.rebuilt(read_log(path))
+    loading, memory = Loading(fresh, log), remembered(path)
 
     for _ in range(3):
         assert loading.load(memory, now=NOON) is RefusalCode.REGISTER_PUT_BACK
@@ -103,7 +110,7 @@ def test_what_was_deleted_and_registered_again_is_taken(vault: Vault, log: Signi
     [taken] = vault.table.minutes.chain
     vault.table.minutes.chain = [SignedResolution("junk", {})]
     fresh = Keyring(vault.token, Custodians(vault.table, TRIO))
-    loading, memory = Loading(fresh, log), Memory.rebuilt(read_log(path))
+    loading, memory = Loading(fresh, log), remembered(path)
     assert loading.load(memory, now=NOON) is RefusalCode.REGISTER_PUT_BACK
 
     vault.table.minutes.chain.append(taken)

@@ -1,5 +1,6 @@
 """The chain: what was written stays written, and every change to it shows at its line."""
 
+import hashlib
 import os
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,11 +15,15 @@ from enclave.log import (
     LogBroken,
     LogEntry,
     LogFacts,
+    LogHead,
+    LogRecord,
     LogTorn,
     LogUnavailable,
+    Place,
     SigningLog,
     audit,
 )
+from enclave.logbook import Logbook
 from enclave.memory import Memory, SignedPayout
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
@@ -105,7 +110,16 @@ def test_a_line_dropped_moved_or_repeated_is_named(
     assert broken.value.line == line
 
 
-@pytest.mark.parametrize("junk", [b"\n", b"{}\n", b"not json\n", b"[1]\n", b"\x00\n", b"x" * 20_000 + b"\n"])
+ODD_HASH = b'{"at":"","facts":{},"hash":"\\ud800","kind":"granted","prev":"","purpose":"","seq":4}\n'
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [
+        *(b"\n", b"{}\n", b"not json\n", b"[1]\n", b"\x00\n", ODD_HASH),
+        *(b"x" * 20_000 + b"\n", b"\x00" * 50_000 + b"\n{"),
+    ],
+)
 def test_a_line_that_is_no_record_is_named(three_records: Path, junk: bytes) -> None:
     with three_records.open("ab") as file:
         file.write(junk)
@@ -149,6 +163,45 @@ def test_a_torn_last_line_is_cut_off_and_the_cut_recorded(three_records: Path, k
 
     assert kinds == [EntryKind.GRANTED, EntryKind.GRANTED, EntryKind.TAIL_CUT]
     assert audit(three_records).count == 4
+
+
+@pytest.mark.parametrize(
+    "length", [1, LINE_BYTES_MAX - 1, LINE_BYTES_MAX, LINE_BYTES_MAX + 1, 5 * LINE_BYTES_MAX]
+)
+@pytest.mark.parametrize("begun", [b"", b'{"at":"2026-'])
+def test_a_torn_tail_is_cut_off_however_long_it_is(three_records: Path, begun: bytes, length: int) -> None:
+    tail = begun + b"\x00" * length
+    with three_records.open("ab") as file:
+        file.write(tail)
+
+    with SigningLog.open(three_records, now=NOW) as log:
+        *_, cut = log.records()
+        log.append([entry(4)], at=NOW)
+
+    assert cut.entry.kind is EntryKind.TAIL_CUT
+    assert cut.entry.facts == {"bytes": len(tail), "sha256": hashlib.sha256(tail).hexdigest()}
+    assert audit(three_records).count == 5
+
+
+def test_who_reads_along_is_told_of_every_record_and_of_a_cut(three_records: Path) -> None:
+    with three_records.open("ab") as file:
+        file.write(b"torn")
+    told: list[tuple[LogRecord, Place]] = []
+
+    with SigningLog.open(three_records, now=NOW, reader=lambda *read: told.append(read)) as log:
+        assert [record for record, _ in told] == list(log.records())
+
+        for number, (_, place) in enumerate(told):
+            assert list(log.records(since=place)) == [record for record, _ in told[number:]]
+
+
+def test_a_log_that_is_read_from_elsewhere_does_not_hold(three_records: Path) -> None:
+    with SigningLog.open(three_records, now=NOW) as log:
+        other = LogHead(count=1, hash="0f" * 32)
+        offset = len(three_records.read_bytes().splitlines(keepends=True)[0])
+
+        with pytest.raises(LogBroken, match="line 2"):
+            list(log.records(since=Place(other, offset)))
 
 
 def test_two_enclaves_cannot_hold_one_log(path: Path) -> None:
@@ -197,7 +250,8 @@ def test_memory_is_what_the_log_granted_and_no_more(path: Path) -> None:
     )
     with SigningLog.open(path, now=NOW) as log:
         log.append([entry(1), entry(2, kind=EntryKind.REFUSED), checkpoint], at=NOW)
-        memory = Memory.rebuilt(log.records())
+    with Logbook.open(path, now=NOW) as logbook:
+        memory = logbook.memory
 
     last = memory.last_checkpoint("o")
     assert memory.signed_payout(f"pay_{1:032x}") == SignedPayout(f"{1:064x}", "body_rsa_sha256", None)

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from enclave.log import EntryKind, LogEntry, LogHead, LogRecord, SigningLog
+from enclave.log import EntryKind, LogEntry, LogHead, LogRecord
+from enclave.logbook import Logbook
 from enclave.mirror import EVERY, HeadsUnavailable, Mirror
-from enclave.policy import Conditions, Limits
-from enclave.signer import Letter, Peer, Signer
+from enclave.signer import Letter, Peer
 from tests.enclave.logs import ListedLogs, leaves_of, root_of
-from tests.enclave.payouts import MemoryFacts
 from tests.enclave.rings import software_keyring
+from tests.enclave.signers import signer_on
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 KEYRING = software_keyring()
@@ -58,17 +58,13 @@ class Desk:
     ) -> list[str]:
         """The answers to a checkpoint of each size, one after another, `wait` apart; signed, or why not."""
         answers = []
-        with SigningLog.open(self.path, now=self.now) as log:
-            mirror = Mirror(log, self.heads, accepted=accepted)
-            signer = Signer(
+        with Logbook.open(self.path, now=self.now) as logbook:
+            mirror = Mirror(logbook, self.heads, accepted=accepted)
+            signer = signer_on(
+                logbook,
                 keyring=KEYRING,
-                facts=MemoryFacts({}),
                 leaves=ListedLogs({"o": leaves_of(9)}),
-                log=log,
                 clock=lambda: self.now,
-                limits=Limits(),
-                conditions=Conditions(),
-                approvers=dict,
                 mirror=mirror,
             )
             signer.record_start()
@@ -83,8 +79,8 @@ class Desk:
         return answers
 
     def records(self) -> list[LogRecord]:
-        with SigningLog.open(self.path, now=self.now) as log:
-            return list(log.records())
+        with Logbook.open(self.path, now=self.now) as logbook:
+            return list(logbook.log.records())
 
 
 def _checkpoint(size: int) -> bytes:
@@ -131,8 +127,8 @@ def test_an_idle_enclave_keeps_nothing_new(desk: Desk) -> None:
     desk.ask((1,))
     kept = list(desk.heads.kept)
 
-    with SigningLog.open(desk.path, now=desk.now) as log:
-        mirror = Mirror(log, desk.heads)
+    with Logbook.open(desk.path, now=desk.now) as logbook:
+        mirror = Mirror(logbook, desk.heads)
         assert mirror.refuse(now=desk.now) is None
         for hour in range(3):
             mirror.keep(now=desk.now + timedelta(hours=hour))
@@ -153,8 +149,8 @@ def test_a_crash_before_the_last_head_was_kept_is_no_contradiction(desk: Desk) -
 
 def test_a_crash_between_the_database_and_the_log_is_no_contradiction(desk: Desk) -> None:
     desk.ask((1, 2))
-    with SigningLog.open(desk.path, now=desk.now) as log:
-        desk.heads.keep(log.head)
+    with Logbook.open(desk.path, now=desk.now) as logbook:
+        desk.heads.keep(logbook.log.head)
 
     assert desk.ask((3,)) == ["signed"]
 
@@ -211,8 +207,8 @@ def test_a_head_that_could_not_be_kept_is_kept_later(desk: Desk) -> None:
     desk.ask((1,))
     kept = len(desk.heads.kept)
 
-    with SigningLog.open(desk.path, now=desk.now) as log:
-        mirror = Mirror(log, desk.heads)
+    with Logbook.open(desk.path, now=desk.now) as logbook:
+        mirror = Mirror(logbook, desk.heads)
         assert mirror.refuse(now=desk.now) is None
         desk.heads.answers = False
         mirror.keep(now=desk.now)
@@ -256,8 +252,8 @@ class SwallowedHeads:
 def test_a_database_that_does_not_answer_is_not_waited_for_in_every_round(desk: Desk) -> None:
     heads = SwallowedHeads()
 
-    with SigningLog.open(desk.path, now=NOON) as log:
-        mirror = Mirror(log, heads)
+    with Logbook.open(desk.path, now=NOON) as logbook:
+        mirror = Mirror(logbook, heads)
         answers = [mirror.refuse(now=NOON + hour * timedelta(hours=1)) for hour in range(5)]
 
     assert set(answers) == {"mirror_unavailable"}
@@ -277,9 +273,9 @@ class SlowHeads(ListedHeads):
 def test_a_database_that_is_slow_to_fail_is_asked_less_often(desk: Desk) -> None:
     heads = SlowHeads()
 
-    with SigningLog.open(desk.path, now=NOON) as log:
-        log.append([LogEntry(kind=EntryKind.STARTED, purpose="enclave", facts={})], at=NOON)
-        mirror = Mirror(log, heads)
+    with Logbook.open(desk.path, now=NOON) as logbook:
+        logbook.log.append([LogEntry(kind=EntryKind.STARTED, purpose="enclave", facts={})], at=NOON)
+        mirror = Mirror(logbook, heads)
         assert mirror.refuse(now=NOON) is None
         assert mirror.keep(now=NOON) == EVERY
         heads.answers = False

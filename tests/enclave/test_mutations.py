@@ -32,7 +32,8 @@ from enclave.growth import LEAVES_MAX
 from enclave.keyring import Keyring
 from enclave.keys import Purpose, verifies
 from enclave.leaves import Leaves
-from enclave.log import EntryKind, LogEntry, LogHead, SigningLog, audit
+from enclave.log import EntryKind, LogEntry, LogHead, audit
+from enclave.logbook import Logbook
 from enclave.mirror import HeadsUnavailable, Mirror
 from enclave.notes import verify_checkpoint
 from enclave.policy import CLOCK_SKEW_S_MAX, Conditions, Limits
@@ -77,6 +78,7 @@ from tests.enclave.payouts import (
     record_of,
 )
 from tests.enclave.rings import first, public_pem, software_keyring
+from tests.enclave.signers import signer_on
 
 PAYOUTS = 10_000
 OTHERS = 600  # of each of five purposes
@@ -134,10 +136,9 @@ class Desk:
     def ask(self, datagrams: Sequence[bytes]) -> list[Told]:
         answers = []
         for place in range(0, len(datagrams), LETTERS_A_ROUND):
-            letters = [
-                Letter(peer=Peer(pid=1, uid=0), data=data)
-                for data in datagrams[place : place + LETTERS_A_ROUND]
-            ]
+            # Each round somebody else: of one caller's many refusals the log is told in sums.
+            peer = Peer(pid=1, uid=self.asked + place)
+            letters = [Letter(peer, data) for data in datagrams[place : place + LETTERS_A_ROUND]]
             answers += [told(answer) for answer in self.signer.answer(letters)]
         self.asked += len(answers)
         self.signed += sum(answer.is_signed for answer in answers)
@@ -149,24 +150,22 @@ class Desk:
 def desk(path: Path) -> Iterator[Desk]:
     """At the end the log must hold, with one record a decision."""
     facts = MemoryFacts({})
-    with SigningLog.open(path, now=NOW) as log:
+    with Logbook.open(path, now=NOW) as logbook:
         ours = Desk(
-            Signer(
+            signer_on(
+                logbook,
                 keyring=KEYRING,
                 facts=facts,
                 leaves=ListedLogs(dict.fromkeys(ORIGINS, LEAVES)),
-                log=log,
                 clock=lambda: NOW,
-                limits=Limits(),
                 conditions=STRICT,
                 approvers=lambda: ROSTER,
-                mirror=None,
             ),
             facts,
         )
         yield ours
-        kinds = Counter(record.entry.kind for record in log.records())
-        codes = Counter(record.entry.facts.get("code") for record in log.records())
+        kinds = Counter(record.entry.kind for record in logbook.log.records())
+        codes = Counter(record.entry.facts.get("code") for record in logbook.log.records())
     assert kinds == Counter(
         {
             EntryKind.KEYS_LOADED: 1,
@@ -942,29 +941,28 @@ class Situation:
     allowed_uids: frozenset[int] | None = None
     heads: FixedHeads | None = None
     earlier: tuple[LogEntry, ...] = ()
-    logged: tuple[LogEntry, ...] = ()
     meddle: Callable[[Path], None] = leave_alone
 
     def code(self, directory: Path) -> str | None:
         """What the last message is told, over a real socket; None if it is signed."""
         log_path, clock = directory / "signing.log", [NOW]
         records = {} if self.record is None else {PAYOUT_ID: self.record}
-        with SigningLog.open(log_path, now=NOW) as log:
-            log.append(self.earlier, at=NOW)
+        with Logbook.open(log_path, now=NOW) as logbook:
+            logbook.log.append(self.earlier, at=NOW)
         with (
-            SigningLog.open(log_path, now=NOW) as log,
+            Logbook.open(log_path, now=NOW) as logbook,
             Server(
                 socket_path=directory / "enclave.sock",
                 keyring=self.keyring,
                 facts=self.facts or MemoryFacts(records),
                 leaves=self.leaves,
-                log=log,
+                logbook=logbook,
                 clock=lambda: clock[0],
                 limits=self.limits,
                 conditions=self.conditions,
                 approvers=lambda: ROSTER,
                 allowed_uids=self.allowed_uids,
-                mirror=None if self.heads is None else Mirror(log, self.heads),
+                mirror=None if self.heads is None else Mirror(logbook, self.heads),
             ) as server,
             served(server),
             socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as caller,
@@ -973,7 +971,6 @@ class Situation:
             caller.connect(str(directory / "enclave.sock"))
             for data in self.before:
                 assert asked(caller, data).is_signed
-            log.append(self.logged, at=NOW)
             clock[0] += self.later
             self.meddle(log_path)
             return asked(caller, self.data).code
@@ -1171,7 +1168,7 @@ EXAMPLES: Mapping[RefusalCode, Sequence[Situation | CardSituation]] = {
     **CARD_EXAMPLES,
     RefusalCode.MIRROR_UNAVAILABLE: [Situation(payout(), heads=FixedHeads(None, answers=False))],
     RefusalCode.LOG_PUT_BACK: [Situation(payout(), heads=FixedHeads(HEAD))],
-    RefusalCode.DATABASE_PUT_BACK: [Situation(payout(), heads=FixedHeads(None), logged=(MIRRORED,))],
+    RefusalCode.DATABASE_PUT_BACK: [Situation(payout(), heads=FixedHeads(None), earlier=(MIRRORED,))],
     RefusalCode.CLOCK_WENT_BACK: [
         Situation(payout(), before=(payout(),), later=-timedelta(seconds=CLOCK_SKEW_S_MAX, microseconds=1))
     ],

@@ -20,12 +20,13 @@ from enclave.facts import PayoutFacts
 from enclave.keyring import Keyring
 from enclave.keys import Purpose, algorithm_of, verifies
 from enclave.leaves import Leaves
-from enclave.log import EntryKind, LogRecord, SigningLog, audit
+from enclave.log import EntryKind, LogRecord, audit
+from enclave.logbook import Logbook
 from enclave.notes import Checkpoint, verify_checkpoint
 from enclave.policy import Conditions, Limits
 from enclave.protocol import EXPORT_PREFIX, MESSAGE_BYTES_MAX, Signature
 from enclave.server import CALLERS_MAX, Server, SocketUnavailable
-from enclave.signer import Letter, Peer, Signer
+from enclave.signer import Letter, Peer
 from enclave.tokens import verify_access_token
 from tests.enclave.broken import BrokenFacts, SilentDatabase, lost_token
 from tests.enclave.logs import ORIGIN, ListedLogs, SilentLogs, leaves_of, root_of
@@ -38,6 +39,7 @@ from tests.enclave.payouts import (
     good_record,
 )
 from tests.enclave.rings import public_pem, software_keyring
+from tests.enclave.signers import signer_on
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 KEYRING = software_keyring()
@@ -67,19 +69,19 @@ class Enclave:
         return self.directory / "signing.log"
 
     def records(self) -> list[LogRecord]:
-        with SigningLog.open(self.log_path, now=NOW) as log:
-            return list(log.records())
+        with Logbook.open(self.log_path, now=NOW) as logbook:
+            return list(logbook.log.records())
 
     @contextmanager
     def running(self) -> Iterator[EnclaveClient]:
         with (
-            SigningLog.open(self.log_path, now=NOW) as log,
+            Logbook.open(self.log_path, now=NOW) as logbook,
             Server(
                 socket_path=self.socket_path,
                 keyring=self.keyring,
                 facts=self.facts,
                 leaves=self.leaves,
-                log=log,
+                logbook=logbook,
                 clock=lambda: NOW,
                 limits=self.limits,
                 conditions=Conditions(),
@@ -165,17 +167,12 @@ def test_two_bodies_for_one_payout_in_one_round_get_one_signature(tmp_path: Path
         Letter(peer=Peer(pid=1, uid=0), data=_payout_message(body)) for body in (BODY, BODY + b"\n", BODY)
     ]
 
-    with SigningLog.open(tmp_path / "signing.log", now=NOW) as log:
-        signer = Signer(
+    with Logbook.open(tmp_path / "signing.log", now=NOW) as logbook:
+        signer = signer_on(
+            logbook,
             keyring=KEYRING,
             facts=facts,
-            leaves=ListedLogs(),
-            log=log,
             clock=lambda: NOW,
-            limits=Limits(),
-            conditions=Conditions(),
-            approvers=dict,
-            mirror=None,
         )
         answers = signer.answer(letters)
 
@@ -328,18 +325,8 @@ def test_checkpoints_of_one_round_go_on_from_one_another_and_a_lost_round_leaves
 ) -> None:
     log_path, logs = tmp_path / "signing.log", ListedLogs({ORIGIN: leaves_of(9)})
     round_ = [_checkpoint_letter(size, root_of(size)) for size in (5, 3, 7, 7)]
-    with SigningLog.open(log_path, now=NOW) as log:
-        signer = Signer(
-            keyring=KEYRING,
-            facts=MemoryFacts({}),
-            leaves=logs,
-            log=log,
-            clock=lambda: NOW,
-            limits=Limits(),
-            conditions=Conditions(),
-            approvers=dict,
-            mirror=None,
-        )
+    with Logbook.open(log_path, now=NOW) as logbook:
+        signer = signer_on(logbook, keyring=KEYRING, leaves=logs, clock=lambda: NOW)
         signer.record_start()
         soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (log_path.stat().st_size + 10, hard))
@@ -432,17 +419,12 @@ def test_a_log_that_takes_no_more_means_no_signature(enclave: Enclave) -> None:
 def test_what_could_not_be_recorded_is_not_remembered(tmp_path: Path) -> None:
     facts = MemoryFacts({PAYOUT_ID: good_record()})
     log_path = tmp_path / "signing.log"
-    with SigningLog.open(log_path, now=NOW) as log:
-        signer = Signer(
+    with Logbook.open(log_path, now=NOW) as logbook:
+        signer = signer_on(
+            logbook,
             keyring=KEYRING,
             facts=facts,
-            leaves=ListedLogs(),
-            log=log,
             clock=lambda: NOW,
-            limits=Limits(),
-            conditions=Conditions(),
-            approvers=dict,
-            mirror=None,
         )
         signer.record_start()
         soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -466,6 +448,8 @@ def test_a_peer_that_may_not_talk_is_told_so_and_nothing_else(tmp_path: Path) ->
             with pytest.raises(EnclaveRefused) as refused:
                 ask()
             assert code_of(refused) == "peer_refused"
+
+    assert [str(record.entry.kind) for record in enclave.records()] == ["started", "keys_loaded"]
 
 
 def test_the_socket_is_closed_to_others_unless_they_are_named(tmp_path: Path) -> None:
@@ -616,7 +600,7 @@ def test_an_answer_that_cannot_be_read_is_no_answer(tmp_path: Path, answer: byte
 def test_a_second_server_does_not_take_the_socket_over(enclave: Enclave, tmp_path: Path) -> None:
     with (
         enclave.running(),
-        SigningLog.open(tmp_path / "second.log", now=NOW) as log,
+        Logbook.open(tmp_path / "second.log", now=NOW) as logbook,
         pytest.raises(SocketUnavailable, match="another enclave"),
     ):
         Server(
@@ -624,7 +608,7 @@ def test_a_second_server_does_not_take_the_socket_over(enclave: Enclave, tmp_pat
             keyring=KEYRING,
             facts=enclave.facts,
             leaves=enclave.leaves,
-            log=log,
+            logbook=logbook,
             clock=lambda: NOW,
             limits=Limits(),
             conditions=Conditions(),

@@ -12,11 +12,10 @@ from hypothesis import strategies as st
 
 from enclave import canonical
 from enclave.canonical import JsonValue
-from enclave.log import SigningLog
-from enclave.policy import CLOCK_SKEW_S_MAX, Conditions, Limits
-from enclave.signer import Letter, Peer, Signer
+from enclave.logbook import Logbook
+from enclave.policy import CLOCK_SKEW_S_MAX, Limits
+from enclave.signer import Letter, Peer
 from enclave.spending import Purse, Spending, Window
-from tests.enclave.logs import ListedLogs
 from tests.enclave.payouts import (
     AMOUNT_MINOR,
     ATTEMPT_ID,
@@ -27,6 +26,7 @@ from tests.enclave.payouts import (
     record_of,
 )
 from tests.enclave.rings import software_keyring
+from tests.enclave.signers import signer_on
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 KEYRING = software_keyring()
@@ -83,17 +83,13 @@ class Desk:
             self.facts.records[payout_id(number)] = record
         body = BODY + b"\n" if again else BODY
         letters = [Letter(peer=Peer(pid=1, uid=0), data=_message(number, body)) for number in numbers]
-        with SigningLog.open(self.path, now=self.now) as log:
-            signer = Signer(
+        with Logbook.open(self.path, now=self.now) as logbook:
+            signer = signer_on(
+                logbook,
                 keyring=KEYRING,
                 facts=self.facts,
-                leaves=ListedLogs(),
-                log=log,
                 clock=lambda: self.now,
                 limits=self.limits,
-                conditions=Conditions(),
-                approvers=dict,
-                mirror=None,
             )
             return [_told(answer) for answer in signer.answer(letters)]
 
