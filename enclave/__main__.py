@@ -31,6 +31,7 @@ from enclave.log import LogBroken, LogRecord, LogUnavailable, Place, audit, read
 from enclave.logbook import Logbook
 from enclave.measurement import Configuration, Measurement, MeasurementFailed, measure
 from enclave.mirror import HeadsUnavailable, Mirror
+from enclave.patience import Patience
 from enclave.pin import PinUnreadable
 from enclave.policy import APPROVALS_NEEDED, CARDS_PER_HOUR, PAYMENT_LIMIT_MINOR_MAX, Conditions, Limits
 from enclave.refusal_tally import ToldSums
@@ -83,14 +84,14 @@ def _serve(arguments: argparse.Namespace) -> int:
     if arguments.production:
         insist(steps)
     database_url = _database_url(arguments)
-    roster = _roster(arguments)
+    roster, patience = _roster(arguments), Patience()
     with (
         Logbook.open(arguments.log, now=_now()) as logbook,
-        DatabaseResolutions(database_url) as resolutions,
+        DatabaseResolutions(database_url, patience=patience) as resolutions,
         closing(_keyring(arguments, roster, resolutions)) as keyring,
-        DatabaseFacts(database_url) as facts,
-        DatabaseLeaves(database_url) as leaves,
-        DatabaseHeads(database_url, name=arguments.name) as heads,
+        DatabaseFacts(database_url, patience=patience) as facts,
+        DatabaseLeaves(database_url, patience=patience) as leaves,
+        DatabaseHeads(database_url, name=arguments.name, patience=patience) as heads,
         Server(
             socket_path=arguments.socket,
             keyring=keyring,
@@ -103,6 +104,7 @@ def _serve(arguments: argparse.Namespace) -> int:
             approvers=lambda: keyring.register.approvers,
             mirror=Mirror(logbook, heads, accepted=arguments.accept_head),
             recipients=recipients,
+            patience=patience,
             measurement=_measure(arguments, limits, conditions, roster, recipients),
             allowed_uids=arguments.allow_uid,
         ) as server,
