@@ -197,7 +197,9 @@ class DatabaseResolutions(OwnConnection[tuple[Any, ...]]):
             rows = self._asked_again_if_it_had_ended(self._select)
         if len(rows) > RESOLUTIONS_MAX or sum(size for _, _, size in rows) > RESOLUTIONS_BYTES_MAX:
             # Not the first of them: what was resolved last may be that a key signs no more.
-            raise ResolutionsUnavailable("the database holds more resolutions than are read")
+            raise ResolutionsUnavailable(
+                "the database holds more resolutions than are read: have the true ones read from files (--resolutions)"
+            )
         return [SignedResolution(document, _signatures(signatures)) for document, signatures, _ in rows]
 
     @contextmanager
