@@ -317,7 +317,7 @@ class Jobs:
                 ).note
             except EnclaveRefused as refused:
                 if refused.code != RefusalCode.CHECKPOINT_GROWING:
-                    # Another worker has had a larger head signed meanwhile: the job is done again over that one.
+                    # Mostly another worker has had a larger head signed meanwhile: the job is done again over that one.
                     raise NotYet(
                         f"the enclave would not sign a head of {head.size}: {refused.code}"
                     ) from refused

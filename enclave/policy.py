@@ -26,6 +26,7 @@ from enclave.protocol import (
     WebhookRequest,
 )
 from enclave.refusals import Refusal, RefusalCode, refusal
+from enclave.subjects import digest_of
 from enclave.targets import allows_query, allows_target
 from enclave.tokens import LIFETIME_S_MAX
 from enclave.tree import Tree
@@ -351,7 +352,7 @@ def _leaves_room(case: _PayoutCase, spent_minor: int, limit_minor: int | None) -
 
 
 def _no_other_body_was_signed(case: _PayoutCase) -> bool:
-    return case.before.digest in {None, hashlib.sha256(case.request.body).hexdigest()}
+    return case.before.digest in {None, digest_of(case.request.body)}
 
 
 def _no_other_scheme_was_used(case: _PayoutCase) -> bool:

@@ -3,7 +3,7 @@
 Takes a round of requests at once: one look at the database for all payouts among them, one decision each, one
 write of all decisions, then the signatures, made while the disk makes the decisions durable. Checkpoints look at their
 leaves one after another, because each goes on from the one before. No signature goes out whose decision is not on the
-disk, and none is made whose decision could not be written. Of one caller's many refusals the log is told in sums
+disk, and none is made whose decision could not be written. Of one user's many refusals the log is told in sums
 (`enclave.refusal_tally`). Fails closed: whatever goes wrong, the answer is a refusal. Knows no sockets; must be called
 by one thread only, because python-pkcs11 with two threads brings SoftHSM down.
 """

@@ -57,18 +57,18 @@ _SELECT_LEAVES = """
     ORDER BY position
 """
 # Signatures as text: what PostgreSQL takes for JSON may be nested deeper than we read. Of what is too long, a little
-# more than is read, so that it shows; of too many, one more.
+# more than is read, so that it shows; of too many, one more. Added up before any document is unpacked: that takes time.
 _SELECT_RESOLUTIONS = f"""
     WITH cut AS (
-        SELECT id, left(document, {DOCUMENT_BYTES_MAX + 1}) AS document,
-            left(signatures::text, {SIGNATURES_CHARS_MAX + 1}) AS signatures
+        SELECT id, document, left(signatures::text, {SIGNATURES_CHARS_MAX + 1}) AS signatures
         FROM key_resolutions ORDER BY id LIMIT {RESOLUTIONS_MAX + 1}
     ), measured AS (
-        SELECT *, octet_length(document) + octet_length(signatures) AS size FROM cut
+        SELECT *, least(octet_length(document), {DOCUMENT_BYTES_MAX + 1}) + octet_length(signatures) AS size FROM cut
     ), added_up AS (
         SELECT *, sum(size) OVER (ORDER BY id) - size AS size_before FROM measured
     )
-    SELECT document, signatures, size FROM added_up WHERE size_before <= {RESOLUTIONS_BYTES_MAX} ORDER BY id
+    SELECT left(document, {DOCUMENT_BYTES_MAX + 1}), signatures, size
+    FROM added_up WHERE size_before <= {RESOLUTIONS_BYTES_MAX} ORDER BY id
 """  # noqa: S608  # only our own numbers are spliced in
 
 
@@ -197,7 +197,9 @@ class DatabaseResolutions(OwnConnection[tuple[Any, ...]]):
             rows = self._asked_again_if_it_had_ended(self._select)
         if len(rows) > RESOLUTIONS_MAX or sum(size for _, _, size in rows) > RESOLUTIONS_BYTES_MAX:
             # Not the first of them: what was resolved last may be that a key signs no more.
-            raise ResolutionsUnavailable("the database holds more resolutions than are read")
+            raise ResolutionsUnavailable(
+                "the database holds more resolutions than are read: have the true ones read from files (--resolutions)"
+            )
         return [SignedResolution(document, _signatures(signatures)) for document, signatures, _ in rows]
 
     @contextmanager
