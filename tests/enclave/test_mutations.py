@@ -27,8 +27,8 @@ from random import Random
 import pydantic_core
 import pytest
 
+from enclave.allowance import LEAVES_MAX
 from enclave.facts import PayoutFacts, PayoutRecord
-from enclave.growth import LEAVES_MAX
 from enclave.keyring import Keyring
 from enclave.keys import Purpose, verifies
 from enclave.leaves import Leaves

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from enclave.allowance import LEAVES_MAX
 from enclave.client import EnclaveClient, EnclaveRefused, EnclaveUnavailable
 from enclave.facts import PayoutFacts
 from enclave.keyring import Keyring
@@ -28,6 +29,7 @@ from enclave.protocol import EXPORT_PREFIX, MESSAGE_BYTES_MAX, Signature
 from enclave.server import CALLERS_MAX, Server, SocketUnavailable
 from enclave.signer import Letter, Peer
 from enclave.tokens import verify_access_token
+from enclave.tree import Tree
 from tests.enclave.broken import BrokenFacts, SilentDatabase, lost_token
 from tests.enclave.logs import ORIGIN, ListedLogs, SilentLogs, leaves_of, root_of
 from tests.enclave.payouts import (
@@ -306,6 +308,27 @@ def _checkpoint_letter(size: int, root: bytes) -> Letter:
     text = base64.b64encode(root).decode()
     data = f'{{"origin":"{ORIGIN}","purpose":"checkpoint","root":"{text}","size":{size}}}'
     return Letter(peer=Peer(pid=1, uid=0), data=data.encode())
+
+
+def test_requests_for_wrong_roots_hold_nobody_up_for_long(tmp_path: Path) -> None:
+    leaves = leaves_of(LEAVES_MAX)
+    logs, root = ListedLogs({ORIGIN: leaves}), Tree().with_leaves(leaves).root()
+    wrong = [_checkpoint_letter(LEAVES_MAX, bytes([number]) * 32) for number in range(60)]
+    ping = Letter(peer=Peer(pid=1, uid=0), data=b'{"purpose":"ping"}')
+    with Logbook.open(tmp_path / "signing.log", now=NOW) as logbook:
+        signer = signer_on(logbook, keyring=KEYRING, leaves=logs, clock=lambda: NOW)
+        signer.record_start()
+        first = signer.answer([*wrong, ping])
+        read_first = sum(end - start for start, end in logs.read)
+        second = signer.answer([*wrong, _checkpoint_letter(LEAVES_MAX, root)])
+        read_second = sum(end - start for start, end in logs.read) - read_first
+        third = signer.answer(wrong)
+
+    assert all(b"checkpoint_growing" in answer for answer in first[:-1])
+    assert all(b'"ok":true' in answers[-1] for answers in (first, second))
+    assert all(b"checkpoint_forks" in answer for answer in [*second[:-1], *third])
+    assert read_first <= LEAVES_MAX
+    assert read_first + read_second <= LEAVES_MAX + 10, "besides its leaves, only whether the last is there"
 
 
 def test_checkpoints_of_one_round_go_on_from_one_another_and_a_lost_round_leaves_nothing(
