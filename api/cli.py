@@ -20,11 +20,11 @@ from api.app import build_app
 from api.bench.failure import BarMissed, BenchRefused
 from api.bench.run import judge, run_bench
 from api.bench.signing import run_signing_bench
-from api.collector import calm_collector
 from api.database import migrate as migrate_database
 from api.demo import DemoFailed, play
 from api.embedded import EmbeddedPostgresFailed
 from api.entry import CUSTODIANS, PROGRAMS, become
+from api.interpreter import calm_interpreter
 from api.operations import (
     OperationFailed,
     audit_database,
@@ -144,7 +144,7 @@ def migrate(owner_url: Annotated[str, typer.Option(help="postgresql:// URL of th
 def api(port: Port = 8642, host: str = "127.0.0.1") -> None:
     """Serves the payments API. Settings come from the environment."""
     _log_to_stderr()
-    calm_collector()
+    calm_interpreter()
     uvicorn.run(
         build_app(trusted_parts(read_settings())), host=host, port=port, access_log=False, log_level="info"
     )
@@ -154,7 +154,7 @@ def api(port: Port = 8642, host: str = "127.0.0.1") -> None:
 def work() -> None:
     """Keeps promises: sends payouts, follows the unknown, reads notices, fetches statements, seals, exports."""
     _log_to_stderr()
-    calm_collector()
+    calm_interpreter()
     run_worker(trusted_parts(read_settings()))
 
 
@@ -382,7 +382,7 @@ def bench(
 ) -> None:
     """Measures how fast the book posts, against pgbench on the same server."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what it made is dropped then, too
-    calm_collector()  # as every process of ours does that posts
+    calm_interpreter()  # as every process of ours does that posts
     run_bench(
         names or [],
         database=database,

@@ -280,11 +280,21 @@ class Jobs:
             checkouts.expire(tx)
 
     def seal_checkpoints(self) -> None:
-        """Seals every programme's new facts under a signed checkpoint."""
+        """Seals every programme's new facts under a signed checkpoint, each for itself.
+
+        Raises: what kept the first from being sealed that was not; all others are done.
+        """
         with self.parts.transactions() as tx:
             programmes = all_programmes(tx)
+        failures = []
         for programme in programmes:
-            self.seal(programme)
+            try:
+                self.seal(programme)
+            except Exception as error:  # noqa: BLE001 - one log that cannot be sealed must not keep the others back
+                _log.warning("seal.failed programme_id=%s error=%s", programme.id, type(error).__name__)
+                failures.append(error)
+        if failures:
+            raise failures[0]
 
     def seal(self, programme: Programme) -> tuple[TreeHead, str]:
         """Appends a programme's new facts to its log and has the head signed, between two transactions.
@@ -317,7 +327,7 @@ class Jobs:
                 ).note
             except EnclaveRefused as refused:
                 if refused.code != RefusalCode.CHECKPOINT_GROWING:
-                    # Another worker has had a larger head signed meanwhile: the job is done again over that one.
+                    # Mostly another worker has had a larger head signed meanwhile: the job is done again over that one.
                     raise NotYet(
                         f"the enclave would not sign a head of {head.size}: {refused.code}"
                     ) from refused

@@ -42,10 +42,23 @@ def transactions(engine: sa.Engine, clock: Clock) -> Transactions:
 
     @contextmanager
     def opened() -> Iterator[Tx]:
-        with engine.begin() as connection:
-            yield Tx(connection, clock.now(connection), secrets.token_bytes)
+        with told_at_end() as at_end, engine.begin() as connection:
+            yield Tx(connection, clock.now(connection), secrets.token_bytes, at_end)
 
     return opened
+
+
+@contextmanager
+def told_at_end() -> Iterator[list[Callable[[bool], None]]]:
+    """Those who are told how the transaction within the block ended. One whose end is not known was not committed."""
+    at_end: list[Callable[[bool], None]] = []
+    is_committed = False
+    try:
+        yield at_end
+        is_committed = True
+    finally:
+        for tell in at_end:
+            tell(is_committed)
 
 
 def snapshots(engine: sa.Engine, clock: Clock) -> Transactions:

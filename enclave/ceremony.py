@@ -1,8 +1,8 @@
 """The key ceremony: a token made ready, and keys made inside it, never outside. A rotation makes the next version.
 
-May be held again at any time: what is there is checked and left alone. A key that was half made when the
-machine stopped (a public half alone: nothing was ever signed by it) is cleared away and made anew, unless its
-public half was already given out. A key that was made is not used before the custodians have admitted it
+May be held again at any time: what is there is checked and left alone. A key that was half made when the machine
+stopped (half a pair, or a secret without a value: nothing was ever done with it) is cleared away and made anew, unless
+its public half was already given out. A key that was made is not used before the custodians have admitted it
 (`enclave.resolutions`). PINs come in through file descriptors and go to the token alone.
 Follows: PKCS #11 v2.40, C_InitToken, C_InitPIN, C_GenerateKeyPair.
 """
@@ -43,6 +43,7 @@ from enclave.keys import (
 from enclave.pin import Pin
 
 _ED25519_OID = "1.3.101.112"
+_NOTHING = KeyHalves(public=None, hidden=None)
 _HIDDEN_TEMPLATE = {
     Attribute.TOKEN: True,
     Attribute.PRIVATE: True,
@@ -166,48 +167,38 @@ def _set_user_pin(token: pkcs11.Token, *, pin: Pin, so_pin: Pin) -> None:
 
 def _key_made_ready(session: pkcs11.Session, address: KeyAddress, directory: Path) -> CeremonyLine:
     is_secret = algorithm_of(address.purpose).is_secret
-    file = None if is_secret else directory / f"{address.purpose}-v{address.version}.pem"
+    name = f"{address.purpose}-v{address.version}.pem"
+    file = None if is_secret else directory / name
+    is_given_out = file is not None and file.exists()
     halves = find_halves(session, address)
-    if file is not None and not file.exists() and _is_half_made(halves):
-        _clear_away(address, halves)
-        halves = KeyHalves(public=None, hidden=None)
-    if halves.hidden is not None:
+    if halves.hidden is not None and (is_given_out or not _is_half_made(halves.hidden)):
         (identity, _), deed = check_key(address, halves), Deed.WAS_THERE
-    elif file is not None and file.exists():
-        raise KeyBackendFailure(
-            f"{file.name} was given out, but the token lacks the private half of {address}"
-        )
+    elif is_given_out:
+        raise KeyBackendFailure(f"{name} was given out, but the token lacks the private half of {address}")
     else:
-        deed = Deed.MADE if halves.public is None else Deed.MADE_ANEW
-        identity = _make_key(session, address, orphan=halves.public)
+        deed = Deed.MADE if halves == _NOTHING else Deed.MADE_ANEW
+        identity = _make_key(session, address, instead_of=halves)
     if file is not None:
         _write_public_key(file, identity)
     return CeremonyLine(identity=identity, deed=deed, public_key_file=file)
 
 
-def _is_half_made(halves: KeyHalves) -> bool:
-    """Whether the machine stopped while the token wrote the pair: it does not say yet that it was made there."""
-    return halves.hidden is not None and not halves.hidden[Attribute.LOCAL]
+def _is_half_made(hidden: pkcs11.PrivateKey | pkcs11.SecretKey) -> bool:
+    """Whether the machine stopped while the token wrote it: it does not say yet that it was made there.
+
+    A secret that was brought into the token from elsewhere does not say so either, but it has a value.
+    """
+    if hidden[Attribute.LOCAL]:
+        return False
+    return isinstance(hidden, pkcs11.PrivateKey) or hidden[Attribute.VALUE_LEN] == 0
 
 
-def _clear_away(address: KeyAddress, halves: KeyHalves) -> None:
-    """Takes away a pair that nobody has seen; nothing was ever signed by it."""
+def _make_key(session: pkcs11.Session, address: KeyAddress, *, instead_of: KeyHalves) -> KeyIdentity:
+    """Makes a key in place of what is left of one that nobody has seen; nothing was ever signed or sealed by it."""
     try:
-        for half in (halves.hidden, halves.public):
+        for half in (instead_of.hidden, instead_of.public):
             if half is not None:
                 half.destroy()
-    except PKCS11Error as error:
-        raise KeyBackendFailure(
-            f"half a key {address} cannot be cleared away ({type(error).__name__})"
-        ) from error
-
-
-def _make_key(
-    session: pkcs11.Session, address: KeyAddress, *, orphan: pkcs11.PublicKey | None
-) -> KeyIdentity:
-    try:
-        if orphan is not None:
-            orphan.destroy()
         _generate(session, address)
     except PKCS11Error as error:
         raise KeyBackendFailure(f"the key {address} cannot be made ({type(error).__name__})") from error

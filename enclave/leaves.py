@@ -13,8 +13,8 @@ from enclave.tree import Tree
 class Leaves(Protocol):
     """Where leaves come from: the database, or lists in tests."""
 
-    def kept(self, origin: str, *, size_max: int) -> Tree | None:
-        """The largest tree kept of a log, of at most this size; the empty one at least, and None of no log.
+    def kept(self, origin: str, *, size_max: int) -> Sequence[Tree] | None:
+        """The largest trees kept of a log, of at most this size: a few, the empty one last, and None of no log.
 
         Raises:
             FactsUnavailable: it could not be read.

@@ -1,6 +1,6 @@
 """The signing log: every decision, in order, chained by hash, on the disk before its answer goes out.
 
-Of a caller's refusals beyond a budget there is a sum, and before it that there will be one (`enclave.refusal_tally`).
+Of a user's refusals beyond a budget there is a sum, and before it that there will be one (`enclave.refusal_tally`).
 A file of lines, one record a line, canonical JSON. Each record holds the hash of the one before it and its
 own, so that a line edited, dropped, inserted or moved breaks the chain at that line. Records are appended,
 never rewritten. The one exception is a torn last line: the machine stopped while it was written, so its

@@ -15,6 +15,7 @@ from enclave.policy import Conditions, Limits
 
 # What a request meets on its way to a yes or a no, by the name of its source file.
 POLICY_MODULES = (
+    "allowance.py",
     "approvals.py",
     "bodies.py",
     "canonical.py",

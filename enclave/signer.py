@@ -2,10 +2,10 @@
 
 Takes a round of requests at once: one look at the database for all payouts among them, one decision each, one
 write of all decisions, then the signatures, made while the disk makes the decisions durable. Checkpoints look at their
-leaves one after another, because each goes on from the one before. No signature goes out whose decision is not on the
-disk, and none is made whose decision could not be written. Of one caller's many refusals the log is told in sums
-(`enclave.refusal_tally`). Fails closed: whatever goes wrong, the answer is a refusal. Knows no sockets; must be called
-by one thread only, because python-pkcs11 with two threads brings SoftHSM down.
+leaves one after another, because each goes on from the one before, and share what a round may read. No signature goes
+out whose decision is not on the disk, and none is made whose decision could not be written. Of one user's many refusals
+the log is told in sums (`enclave.refusal_tally`). Fails closed: whatever goes wrong, the answer is a refusal. Knows no
+sockets; must be called by one thread only, because python-pkcs11 with two threads brings SoftHSM down.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from typing import TypeAlias, assert_never
 
 from enclave import policy
+from enclave.allowance import Allowance, NotReadYet
 from enclave.approvals import Approver
 from enclave.card_desk import CardDesk, card_subject
 from enclave.card_vault import Recipient
@@ -92,6 +93,7 @@ class _Round:
     records: Mapping[str, PayoutRecord] | None
     memory: Memory
     now: datetime
+    allowance: Allowance
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +243,7 @@ class Signer:
 
     def _decide(self, letters: Sequence[Letter], requests: Sequence[Request | Refusal]) -> list[_Case]:
         payout_ids = [request.payout_id for request in requests if isinstance(request, PayoutRequest)]
-        shared = _Round(records=self._look_up(payout_ids), memory=self._memory.branch(), now=self._clock())
+        shared = _Round(self._look_up(payout_ids), self._memory.branch(), self._clock(), Allowance())
         cases = []
         for letter, request in zip(letters, requests, strict=True):
             case = self._decide_one(letter, request, shared)
@@ -371,7 +373,9 @@ class Signer:
     def _refuse_checkpoint(self, request: CheckpointRequest, shared: _Round) -> Refusal | None:
         last = shared.memory.last_checkpoint(request.origin)
         try:
-            tree = self._growth.towards(request, last)
+            tree = self._growth.towards(request, last, allowance=shared.allowance, now=shared.now)
+        except NotReadYet:
+            return refusal(RefusalCode.CHECKPOINT_GROWING)
         except Exception:  # noqa: BLE001  # fail closed: what could not be read is not known
             return refusal(RefusalCode.FACTS_UNAVAILABLE)
         return policy.refuse_checkpoint(request, last=last, tree=tree)

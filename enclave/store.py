@@ -19,6 +19,7 @@ from enclave.database import OwnConnection
 from enclave.facts import FactsUnavailable, PayoutRecord
 from enclave.log import LogHead
 from enclave.mirror import HeadsUnavailable
+from enclave.notes import ROOT_BYTES
 from enclave.patience import Patience
 from enclave.protocol import from_base64, to_base64
 from enclave.resolutions import DOCUMENT_BYTES_MAX, ResolutionsUnavailable, SignedResolution
@@ -27,6 +28,10 @@ from enclave.tree import Tree
 RESOLUTIONS_MAX = 10_000
 RESOLUTIONS_BYTES_MAX = 16 * 1024 * 1024
 SIGNATURES_CHARS_MAX = 16 * 1024
+
+KEPT_MAX = 3
+"""Trees of one log: whoever may add kept ones can add any number that lead nowhere."""
+PEAKS_BYTES_MAX = 63 * ROOT_BYTES
 
 _REGISTERING = 0x7265736F6C7665
 """The advisory lock of whoever registers a resolution."""
@@ -45,31 +50,32 @@ def _selected(column: Field[Any]) -> str:
 _COLUMNS = ", ".join(_selected(column) for column in fields(PayoutRecord))
 # Only our own column names are spliced in; the ids go as a parameter.
 _SELECT_PAYOUTS = f"SELECT {_COLUMNS} FROM enclave_payouts WHERE payout_id = ANY(%s)"  # noqa: S608  # see above
-# Every log began with no leaves.
-_SELECT_TREE = """
+# Of peaks that are too long for any tree, a little more than is read. Every log began with no leaves.
+_SELECT_TREES = f"""
     SELECT coalesce(size, 0), coalesce(peaks, '') FROM enclave_logs LEFT JOIN LATERAL (
-        SELECT size, peaks FROM enclave_trees
-        WHERE enclave_trees.programme_id = enclave_logs.programme_id AND size <= %s ORDER BY size DESC LIMIT 1
-    ) AS largest ON true WHERE origin = %s
-"""
+        SELECT size, substring(peaks, 1, {PEAKS_BYTES_MAX + 1}) AS peaks FROM enclave_trees
+        WHERE enclave_trees.programme_id = enclave_logs.programme_id AND size BETWEEN 1 AND %s
+        ORDER BY size DESC LIMIT {KEPT_MAX}
+    ) AS largest ON true WHERE origin = %s ORDER BY size DESC
+"""  # noqa: S608  # only our own numbers are spliced in
 _SELECT_LEAVES = """
     SELECT leaf_hash FROM enclave_leaves
     WHERE programme_id = (SELECT programme_id FROM enclave_logs WHERE origin = %s) AND position >= %s AND position < %s
     ORDER BY position
 """
 # Signatures as text: what PostgreSQL takes for JSON may be nested deeper than we read. Of what is too long, a little
-# more than is read, so that it shows; of too many, one more.
+# more than is read, so that it shows; of too many, one more. Added up before any document is unpacked: that takes time.
 _SELECT_RESOLUTIONS = f"""
     WITH cut AS (
-        SELECT id, left(document, {DOCUMENT_BYTES_MAX + 1}) AS document,
-            left(signatures::text, {SIGNATURES_CHARS_MAX + 1}) AS signatures
+        SELECT id, document, left(signatures::text, {SIGNATURES_CHARS_MAX + 1}) AS signatures
         FROM key_resolutions ORDER BY id LIMIT {RESOLUTIONS_MAX + 1}
     ), measured AS (
-        SELECT *, octet_length(document) + octet_length(signatures) AS size FROM cut
+        SELECT *, least(octet_length(document), {DOCUMENT_BYTES_MAX + 1}) + octet_length(signatures) AS size FROM cut
     ), added_up AS (
         SELECT *, sum(size) OVER (ORDER BY id) - size AS size_before FROM measured
     )
-    SELECT document, signatures, size FROM added_up WHERE size_before <= {RESOLUTIONS_BYTES_MAX} ORDER BY id
+    SELECT left(document, {DOCUMENT_BYTES_MAX + 1}), signatures, size
+    FROM added_up WHERE size_before <= {RESOLUTIONS_BYTES_MAX} ORDER BY id
 """  # noqa: S608  # only our own numbers are spliced in
 
 
@@ -115,17 +121,19 @@ class DatabaseLeaves(OwnConnection[tuple[Any, ...]]):
             settings="SET default_transaction_read_only = on",
         )
 
-    def kept(self, origin: str, *, size_max: int) -> Tree | None:
-        """The largest tree kept of a log, of at most this size; the empty one at least, and None of no log.
+    def kept(self, origin: str, *, size_max: int) -> Sequence[Tree] | None:
+        """The largest trees kept of a log, of at most this size: a few, the empty one last, and None of no log.
 
         Raises:
-            FactsUnavailable: no connection, no permission, no view, no answer in time, or what is kept is no tree.
+            FactsUnavailable: no connection, no permission, no view, or no answer in time, now or a moment ago.
         """
-        rows = self._rows(_SELECT_TREE, size_max, origin)
-        try:
-            return Tree.of_peaks(*rows[0]) if rows else None
-        except ValueError as error:
-            raise FactsUnavailable("what is kept is no tree") from error
+        rows = self._rows(_SELECT_TREES, size_max, origin)
+        trees = []
+        for size, peaks in rows:
+            # What is no tree counts as little as one of another log.
+            with suppress(ValueError):
+                trees.append(Tree.of_peaks(size, peaks))
+        return [*(tree for tree in trees if tree.size), Tree()] if rows else None
 
     def hashes(self, origin: str, *, start: int, end: int) -> Sequence[bytes]:
         """The hashes of the leaves from one position until just before another, in order, as far as there are any.
@@ -204,7 +212,9 @@ class DatabaseResolutions(OwnConnection[tuple[Any, ...]]):
             rows = self._asked_again_if_it_had_ended(self._select)
         if len(rows) > RESOLUTIONS_MAX or sum(size for _, _, size in rows) > RESOLUTIONS_BYTES_MAX:
             # Not the first of them: what was resolved last may be that a key signs no more.
-            raise ResolutionsUnavailable("the database holds more resolutions than are read")
+            raise ResolutionsUnavailable(
+                "the database holds more resolutions than are read: have the true ones read from files (--resolutions)"
+            )
         return [SignedResolution(document, _signatures(signatures)) for document, signatures, _ in rows]
 
     @contextmanager

@@ -8,7 +8,7 @@ import gc
 import secrets
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -18,13 +18,16 @@ from itertools import chain
 import sqlalchemy as sa
 
 from api.bench.failure import BenchRefused
+from api.transactions import told_at_end
 from ledger import book
+from ledger.ahead import Ahead
 from ledger.core.commands import Applied, Command, Result
 from ledger.store.rows import insert_rows
 from ledger.store.schema import notices
 from ledger.store.tx import Tx
 
 Results = tuple[tuple[Result, ...], ...]
+PostBatch = Callable[[Tx, Sequence[Sequence[Command]]], Results]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,26 +67,29 @@ def carry(engine: sa.Engine, works: Sequence[Work], *, writers: int, seconds: fl
     Raises: BenchRefused when any command was not applied.
     """
     waiting = deque(works)
+    post = Ahead().post if writers > 1 else book.post
     with ExitStack() as stack:
         connections = [stack.enter_context(engine.connect()) for _ in range(writers)]
         pool = stack.enter_context(ThreadPoolExecutor(writers, thread_name_prefix="writer"))
         stack.enter_context(prepared_left_alone())
         begun = time.perf_counter()
-        running = [pool.submit(_write, connection, waiting, begun + seconds) for connection in connections]
+        running = [
+            pool.submit(_write, connection, waiting, begun + seconds, post) for connection in connections
+        ]
         carried = [work for future in running for work in future.result()]
         taken_s = time.perf_counter() - begun
     return Run(len(carried), sum(work.units for work in carried), taken_s)
 
 
-def carry_one(connection: sa.Connection, batch: Batch) -> Results:
+def carry_one(connection: sa.Connection, batch: Batch, post: PostBatch) -> Results:
     """One batch in one transaction, committed when this returns."""
-    with connection.begin():
-        tx = Tx(connection, batch.now, secrets.token_bytes)
+    with told_at_end() as at_end, connection.begin():
+        tx = Tx(connection, batch.now, secrets.token_bytes, at_end)
         insert_rows(tx, notices, [batch.notice])
-        return book.post(tx, batch.groups)
+        return post(tx, batch.groups)
 
 
-def _write(connection: sa.Connection, waiting: deque[Work], deadline: float) -> list[Work]:
+def _write(connection: sa.Connection, waiting: deque[Work], deadline: float, post: PostBatch) -> list[Work]:
     """Looks at every answer as it comes, as a caller would, and keeps none of them."""
     carried = []
     while time.perf_counter() < deadline:
@@ -92,7 +98,7 @@ def _write(connection: sa.Connection, waiting: deque[Work], deadline: float) -> 
         except IndexError:
             break
         for batch in work.batches:
-            _check_applied(batch, carry_one(connection, batch))
+            _check_applied(batch, carry_one(connection, batch, post))
         carried.append(work)
     return carried
 

@@ -41,7 +41,7 @@ from ledger.core.currency import ISO_CODES
 from ledger.core.ids import AccountId
 from ledger.core.money import MINOR_MAX
 from ledger.core.running import Before, Running, available_before, posted_before
-from ledger.core.view import Book, Known, Posted, Recorded, Stop, View
+from ledger.core.view import After, Book, Known, Posted, Recorded, Stop, View
 
 Pair = tuple[Running, Running]
 """Both accounts of a leg: debit, credit."""
@@ -90,6 +90,10 @@ class Deciding:
         view.recorded, view.opened = [], {}
         results = [_decide_group(view, group) for group in groups]
         return Decision(results, view.recorded, list(view.opened.values()))
+
+    def after(self) -> After:
+        """How all groups so far leave what they have looked at."""
+        return self._view.after()
 
     def changes(self) -> Changes:
         """What all groups so far have changed."""

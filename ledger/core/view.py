@@ -106,6 +106,30 @@ class Book:
     numbers: Mapping[AccountId, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class After:
+    """How a batch leaves what it has looked at: what the next one finds, if this one comes to stay."""
+
+    _running: Mapping[AccountId, Running]
+    _holds: Mapping[TransferId, HoldState]
+    _applied: "Mapping[TransferId, tuple[Command, Applied]]"
+
+    def accounts(self, ids: Collection[AccountId]) -> dict[AccountId, Account]:
+        """Those of these accounts that it has looked at, as it leaves them."""
+        running = self._running
+        return {account_id: running[account_id].settled() for account_id in running.keys() & ids}
+
+    def holds(self, ids: Collection[TransferId]) -> dict[TransferId, HoldState]:
+        """Those of these holds that it has made or changed, as it leaves them."""
+        holds = self._holds
+        return {hold_id: holds[hold_id] for hold_id in holds.keys() & ids}
+
+    def known(self, ids: Collection[TransferId]) -> dict[TransferId, Known]:
+        """What it has carried out under these ids."""
+        applied = self._applied
+        return {command_id: _known(*applied[command_id]) for command_id in applied.keys() & ids}
+
+
 class Stop(Exception):
     """Leaves the descent into a command with its refusal; never crosses the edge of a decision."""
 
@@ -318,9 +342,12 @@ class View:
         """What was said under this id before, in this batch or ever."""
         here = self._applied.get(command_id)
         if here is not None:
-            command, result = here
-            return Known(content_of(command), result.recorded_at, result.moved_minor)
+            return _known(*here)
         return self.book.known.get(command_id)
+
+    def after(self) -> After:
+        """How the groups so far leave what they have looked at."""
+        return After(self.running, self.holds, self._applied)
 
     def record(self, command: Command, moved_minor: int) -> Applied:
         """The command is done: from here on its id is taken."""
@@ -332,6 +359,10 @@ class View:
 
 # A named tuple's own constructor is a Python function: going past it is worth it for every command of every batch.
 _named = tuple.__new__
+
+
+def _known(command: Command, result: Applied) -> Known:
+    return Known(content_of(command), result.recorded_at, result.moved_minor)
 
 
 def _place(command: Open) -> Place:

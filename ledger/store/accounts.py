@@ -1,6 +1,6 @@
 """Accounts in the database: found by chart code and party, locked in one order, saved as the book decided."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -24,11 +24,16 @@ MET_AT_FIRST: Final = 256
 _NUMBERS_HELD = """
     SELECT accounts.number FROM holds JOIN accounts ON accounts.id = holds.account_id WHERE transfer_id = ANY(%s)
 """
-_LOCK = """
+_READ: Final = """
     SELECT number, status, min_available_minor, max_balance_minor,
         debits_minor, credits_minor, held_minor, version, recorded_at
     FROM standings WHERE number = ANY(%s)
-    ORDER BY number FOR NO KEY UPDATE
+"""
+_LOCK: Final = _READ + "ORDER BY number FOR NO KEY UPDATE"
+_LOCK_UNCHANGED = """
+    SELECT count(*) FROM (
+        SELECT number, version FROM standings WHERE number = ANY(%s) ORDER BY number FOR NO KEY UPDATE
+    ) AS locked JOIN unnest(%s, %s) AS was (number, version) USING (number, version)
 """
 _SAVE = """
     UPDATE standings SET debits_minor = after.debits, credits_minor = after.credits, held_minor = after.held,
@@ -37,6 +42,7 @@ _SAVE = """
         AS after (number, was, version, debits, credits, held, recorded_at)
     WHERE standings.number = after.number AND standings.version = after.was
 """
+Row = tuple[Any, ...]
 _STATUSES = {status.value: status for status in Status}
 
 
@@ -56,14 +62,30 @@ def lock_accounts(
     tx: Tx, ids: Collection[AccountId], *, held_by: Collection[TransferId] = ()
 ) -> dict[AccountId, Account]:
     """Locks accounts, and those that these holds are on, in one order: batches over the same wait, never deadlock."""
+    return _standing(tx, ids, held_by, _lock)
+
+
+def look_at_accounts(
+    tx: Tx, ids: Collection[AccountId], *, held_by: Collection[TransferId] = ()
+) -> dict[AccountId, Account]:
+    """The same accounts as they stand just now: nothing keeps them so."""
+    return _standing(tx, ids, held_by, _look)
+
+
+def _standing(
+    tx: Tx,
+    ids: Collection[AccountId],
+    held_by: Collection[TransferId],
+    read: Callable[[Tx, Collection[int]], Sequence[Row]],
+) -> dict[AccountId, Account]:
     known = identities(tx)
     held = {number for (number,) in tx.fetch(_NUMBERS_HELD, uuids(sorted(held_by)))} if held_by else set()
     numbers = known.numbers_of(tx, ids) | held
-    rows = _lock(tx, numbers)
+    rows = read(tx, numbers)
     if len(rows) < len(numbers):
         # Remembered from a transaction that was taken back; the account may have been opened again since.
         known.forget(numbers - {row[0] for row in rows})
-        rows = _lock(tx, known.numbers_of(tx, ids) | held)
+        rows = read(tx, known.numbers_of(tx, ids) | held)
     met = known.of(tx, [row[0] for row in rows])
     return {
         identity[0]: _account_of(Account, (*identity, _STATUSES[row[1]], *row[2:]))
@@ -71,7 +93,32 @@ def lock_accounts(
     }
 
 
-def _lock(tx: Tx, numbers: Collection[int]) -> list[tuple[Any, ...]]:
+def _look(tx: Tx, numbers: Collection[int]) -> Sequence[Row]:
+    return tx.fetch(_READ, integers(sorted(numbers))) if numbers else []
+
+
+class Seen(NamedTuple):
+    """Accounts at the versions that they were seen at, packed for the server."""
+
+    accounts: int
+    columns: tuple[object, ...]
+
+
+def pack_seen(accounts: Collection[Account]) -> Seen:
+    """Accounts as `lock_unchanged` asks for them."""
+    numbers = integers([account.number for account in accounts])
+    return Seen(len(accounts), (numbers, numbers, bigints([account.version for account in accounts])))
+
+
+def lock_unchanged(tx: Tx, seen: Seen) -> bool:
+    """Locks accounts, in the one order, and says whether all of them are still at the versions they were seen at.
+
+    Every movement on an account is a version of it, and so is every change of its status and of its holds.
+    """
+    return not seen.accounts or tx.fetch(_LOCK_UNCHANGED, *seen.columns)[0][0] == seen.accounts
+
+
+def _lock(tx: Tx, numbers: Collection[int]) -> Sequence[Row]:
     """Locks the first few by a statement of their own: there it is that batches over the same accounts meet.
 
     Who has waited sees the others as they are by then. In one statement he would have to look at each of them anew.

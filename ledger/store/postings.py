@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from struct import Struct
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 
@@ -162,14 +162,19 @@ def read_posted(tx: Tx, ids: Collection[TransferId]) -> dict[TransferId, Posted]
 
 
 @contextmanager
-def writing_transfers(tx: Tx) -> Iterator[Callable[[Sequence[Recorded]], None]]:
-    """Takes applied commands, a piece at a time; the server writes what it has while the next piece is made.
+def writing_transfers(tx: Tx) -> Iterator[Callable[[bytes], None]]:
+    """Takes packed transfers, a piece at a time; the server writes what it has while the next piece is made.
 
     A used id, or a version of an account that is taken, is a key violation: nothing is ever applied twice, and two
     writers can never both be right.
     """
     with tx.copy_in(_COPY_TRANSFERS) as write:
-        yield lambda recorded: write(b"".join(_transfer_rows(recorded)))
+        yield write
+
+
+def pack_transfers(recorded: Sequence[Recorded]) -> bytes:
+    """Applied commands as rows of their own."""
+    return b"".join(_transfer_rows(recorded))
 
 
 def _transfer_rows(recorded: Sequence[Recorded]) -> Iterator[bytes]:
@@ -225,23 +230,28 @@ def _step_fields(step: StepRecord) -> bytes:
     return _STEP(8, version, 8, amount_minor, 8, debits, 8, credits_, 8, held, 4, account.number)
 
 
-def insert_further_legs(tx: Tx, recorded: Sequence[Recorded]) -> None:
-    """Writes what transfers moved besides their first leg, in the transaction that wrote them."""
-    longer = [item for item in recorded if len(item.legs) > 1]
-    if longer:
+def pack_further_legs(recorded: Sequence[Recorded]) -> bytes:
+    """What transfers moved besides their first leg, as rows. What neighbours have in common is packed once."""
+    effective_at, recorded_at, times = None, None, b""
+    rows = []
+    for command, at, legs, _ in recorded:
+        if len(legs) > 1:
+            if command.effective_at is not effective_at or at is not recorded_at:
+                effective_at, recorded_at = command.effective_at, at
+                times = _FURTHER_LEG_COUNT + time_fields(effective_at, at)
+            transfer_id = bytes.fromhex(command.id[4:])
+            rows += [
+                times + _FURTHER_LEG(16, transfer_id, 2, number) + _leg_fields(leg)
+                for number, leg in enumerate(legs[1:], start=2)
+            ]
+    return b"".join(rows)
+
+
+def insert_further_legs(tx: Tx, packed: bytes) -> None:
+    """Writes such rows, in the transaction that wrote their transfers."""
+    if packed:
         with tx.copy_in(_COPY_FURTHER_LEGS) as write:
-            write(b"".join(map(_further_legs, longer)))
-
-
-def _further_legs(item: Recorded) -> bytes:
-    command = item.command
-    times, transfer_id = time_fields(command.effective_at, item.recorded_at), id_bytes(command.id)
-    return b"".join(
-        [
-            _FURTHER_LEG_COUNT + times + _FURTHER_LEG(16, transfer_id, 2, number) + _leg_fields(leg)
-            for number, leg in enumerate(item.legs[1:], start=2)
-        ]
-    )
+            write(packed)
 
 
 def _shared_fields(command: Command, at: datetime) -> bytes:
@@ -313,11 +323,24 @@ def _json_field(value: Mapping[str, Any]) -> bytes:
     return json_field(canonical_text(dict(value)))
 
 
-def insert_holds(tx: Tx, made: Sequence[HoldState]) -> None:
-    """Writes new holds."""
-    if made:
-        with tx.copy_in(_COPY_HOLDS) as write:
-            write(b"".join(map(_packed_hold, made)))
+class Held(NamedTuple):
+    """What has become of holds, packed for the server: rows of those that were made, columns of those that stood."""
+
+    made: bytes
+    changed: int
+    columns: tuple[object, ...]
+
+
+def pack_holds(holds: Sequence[HoldState], made: Collection[TransferId]) -> Held:
+    """Holds as they are now, as `save_holds` writes them. `made`: which of them are new."""
+    changed = [hold for hold in holds if hold.id not in made]
+    columns = (
+        uuids([hold.id for hold in changed]),
+        bigints([hold.amount_minor for hold in changed]),
+        bigints([hold.captured_minor for hold in changed]),
+        bigints([hold.released_minor for hold in changed]),
+    )
+    return Held(b"".join([_packed_hold(hold) for hold in holds if hold.id in made]), len(changed), columns)
 
 
 def _packed_hold(hold: HoldState) -> bytes:
@@ -336,18 +359,14 @@ _INSTANT = Struct(">iq").pack
 _TRUE, _FALSE = b"\0\0\0\1\1", b"\0\0\0\1\0"
 
 
-def save_holds(tx: Tx, changed: Sequence[HoldState]) -> None:
-    """Writes what has become of holds that stand."""
-    if not changed:
-        return
-    found = tx.execute(
-        _SAVE_HOLDS,
-        uuids([hold.id for hold in changed]),
-        bigints([hold.amount_minor for hold in changed]),
-        bigints([hold.captured_minor for hold in changed]),
-        bigints([hold.released_minor for hold in changed]),
-    )
-    assert found == len(changed), "every hold that was read is still there"
+def save_holds(tx: Tx, held: Held) -> None:
+    """Writes new holds, and what has become of those that stand."""
+    if held.made:
+        with tx.copy_in(_COPY_HOLDS) as write:
+            write(held.made)
+    if held.changed:
+        found = tx.execute(_SAVE_HOLDS, *held.columns)
+        assert found == held.changed, "every hold that was read is still there"
 
 
 # What is looked for ------------------------------------------------------------------------------------------

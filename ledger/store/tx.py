@@ -21,7 +21,14 @@ class Tx:
     connection: sa.Connection
     now: datetime
     random_bytes: Callable[[int], bytes]
+    at_end: list[Callable[[bool], None]] | None = None
+    """Who is told, once the transaction has ended, whether it was committed. None: nobody would be."""
     _sequence: Iterator[int] = field(default_factory=count, repr=False)
+
+    @property
+    def in_savepoint(self) -> bool:
+        """Whether what is done now can be taken back while the transaction goes on."""
+        return self.connection.in_nested_transaction()
 
     def new_id(self, prefix: str) -> str:
         """A new id of one kind, never used before; within a transaction, later ids sort after earlier ones."""

@@ -7,8 +7,8 @@ import pytest
 
 from api.embedded import EmbeddedPostgres
 from api.jobs import Jobs, NotYet, origin
+from enclave.allowance import LEAVES_MAX
 from enclave.client import EnclaveRefused
-from enclave.growth import LEAVES_MAX
 from enclave.notes import Checkpoint, verify_checkpoint
 from ledger.core.ids import ProgrammeId
 from ledger.core.merkle import EMPTY_ROOT
@@ -57,6 +57,12 @@ class Sealer:
         assert kept is not None
         assert (signed.size, signed.root) == (head.size, head.root) == (kept.size, kept.root)
         return signed
+
+    def latest_is_sealed(self) -> bool:
+        """Whether the whole log is under a kept checkpoint."""
+        with self.shop.at.parts.transactions() as tx:
+            kept = latest_checkpoint(tx, self.programme.id)
+            return kept is not None and kept.size == log_size(tx, self.programme.id)
 
 
 def sealer_of(shop: Shop) -> Sealer:
@@ -140,8 +146,25 @@ def test_a_leaf_that_was_changed_before_its_head_was_signed_is_not_sealed(
 
     assert sealer.sign(head.size, head.root) == "checkpoint_forks"
 
+    # The enclave reads it anew a minute later (`tests/enclave/test_growth.py`).
     spoil(database, sealer, head.size - 1)
-    assert sealer.seal().root == head.root
+
+
+def test_a_log_that_cannot_be_sealed_keeps_no_other_back(sealer: Sealer, database: Database) -> None:
+    others = [sealer_of(open_shop(sealer.shop.at).fund(3_000)) for _ in range(2)]
+    spoilt, *sound = sorted([sealer, *others], key=lambda one: one.programme.id)
+    head = spoilt.append()
+    assert spoilt.sign(head.size, head.root) is None
+    spoil(database, spoilt, head.size - 1)
+
+    with pytest.raises(NotYet, match="checkpoint_forks"):
+        Jobs(sealer.shop.at.parts).seal_checkpoints()
+
+    for one in sound:
+        assert one.latest_is_sealed()
+    assert not spoilt.latest_is_sealed()
+    spoil(database, spoilt, head.size - 1)
+    assert spoilt.seal().root == head.root
 
 
 def test_a_leaf_that_was_changed_after_its_head_was_signed_ends_the_sealing(

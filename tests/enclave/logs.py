@@ -36,11 +36,11 @@ class ListedLogs:
     trees: dict[str, list[Tree]] = field(default_factory=dict)
     read: list[tuple[int, int]] = field(default_factory=list)
 
-    def kept(self, origin: str, *, size_max: int) -> Tree | None:
+    def kept(self, origin: str, *, size_max: int) -> Sequence[Tree] | None:
         if origin not in self.logs:
             return None
         found = [tree for tree in self.trees.get(origin, []) if tree.size <= size_max]
-        return max(found, key=lambda tree: tree.size, default=Tree())
+        return [*sorted(found, key=lambda tree: tree.size, reverse=True), Tree()]
 
     def hashes(self, origin: str, *, start: int, end: int) -> Sequence[bytes]:
         self.read.append((start, end))
@@ -51,7 +51,7 @@ class ListedLogs:
 class SilentLogs:
     """Leaves that are not to be had."""
 
-    def kept(self, origin: str, *, size_max: int) -> Tree | None:
+    def kept(self, origin: str, *, size_max: int) -> Sequence[Tree] | None:
         raise FactsUnavailable("down")
 
     def hashes(self, origin: str, *, start: int, end: int) -> Sequence[bytes]:

@@ -163,6 +163,37 @@ def test_half_a_key_that_nobody_saw_is_cleared_away_and_made_anew(bare_token: So
     assert inside(bare_token, "print(len(list(session.get_objects())))") == f"{OBJECTS}\n"
 
 
+BROUGHT_IN = f"""
+id_ = {KeyAddress(Purpose.CARD_VAULT, version=1).object_id!r}
+session.get_key(object_class=ObjectClass.SECRET_KEY, label="card_vault/v1").destroy()
+session.create_object({{Attribute.CLASS: ObjectClass.SECRET_KEY, Attribute.KEY_TYPE: KeyType.AES, Attribute.TOKEN: True,
+    Attribute.ID: id_, Attribute.LABEL: "card_vault/v1", Attribute.ENCRYPT: True, Attribute.DECRYPT: True,
+    Attribute.VALUE: VALUE}})
+"""
+
+
+def test_a_secret_without_a_value_is_cleared_away_and_made_anew(bare_token: SoftHsmToken) -> None:
+    assert bare_token.hold_ceremony().returncode == 0
+    inside(bare_token, BROUGHT_IN.replace("VALUE}", "b''}"))
+
+    done = bare_token.hold_ceremony()
+
+    assert done.returncode == 0, done.stderr
+    assert "made anew" in done.stdout
+    assert "keys made: 1\n" in done.stdout
+
+
+def test_a_secret_that_was_brought_in_is_neither_used_nor_cleared_away(bare_token: SoftHsmToken) -> None:
+    assert bare_token.hold_ceremony().returncode == 0
+    inside(bare_token, BROUGHT_IN.replace("VALUE}", "bytes(32)}"))
+
+    done = bare_token.hold_ceremony()
+
+    assert done.returncode == 2
+    assert "the key card_vault/v1 may not be used" in done.stderr
+    assert inside(bare_token, "print(len(list(session.get_objects())))") == f"{OBJECTS}\n"
+
+
 def test_a_key_whose_public_half_was_given_out_is_not_made_anew(bare_token: SoftHsmToken) -> None:
     assert bare_token.hold_ceremony().returncode == 0
     given_out = bare_token.pem("bank")

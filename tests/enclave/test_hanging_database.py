@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
@@ -32,6 +32,7 @@ from tests.enclave.logs import make_log, root_of
 from tests.enclave.payouts import ATTEMPT_ID, CREDIT_TRANSFER, PAYOUT_ID, body_of
 from tests.enclave.process import eventually
 from tests.enclave.rings import software_keyring
+from tests.enclave.shop_token import issue_token
 from tests.enclave.test_keyring import Vault
 
 SOON_S = 8
@@ -105,19 +106,7 @@ class Caller:
         return self._told(lambda client: client.load_keys())
 
     def token(self) -> str:
-        now = datetime.now(UTC)
-        return self._told(
-            lambda client: client.access_token(
-                client_id="shop",
-                programme_id=None,
-                scopes=["checkouts:write"],
-                audience="api",
-                issuer="us",
-                issued_at=now,
-                expires_at=now + timedelta(minutes=5),
-                token_id="tok_1",
-            )
-        )
+        return self._told(lambda client: issue_token(client, now=datetime.now(UTC)))
 
     def _told(self, ask: Callable[[EnclaveClient], object]) -> str:
         with EnclaveClient(self.socket, timeout_s=30) as client:

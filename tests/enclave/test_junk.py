@@ -3,7 +3,6 @@
 import os
 import resource
 import socket
-import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,15 +15,13 @@ import pytest
 from enclave.__main__ import main
 from enclave.log import EntryKind, LogEntry, read_log
 from enclave.logbook import Logbook
-from enclave.policy import Conditions, Limits
 from enclave.protocol import MESSAGE_BYTES_MAX
 from enclave.refusal_tally import COUNTED_FOR, SINGLY_MAX
-from enclave.server import Server
 from enclave.signer import Letter, Peer, Signer
-from tests.enclave.payouts import MemoryFacts
 from tests.enclave.process import eventually
 from tests.enclave.rings import software_keyring
 from tests.enclave.signers import signer_on
+from tests.enclave.soft_enclave import soft_enclave
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 KEYRING = software_keyring()
@@ -196,7 +193,12 @@ class LateClock:
 
 def test_an_idle_server_tells_the_counts_by_itself(path: Path, tmp_path: Path) -> None:
     clock = LateClock()
-    with serving(path, tmp_path / "enclave.sock", clock) as caller:
+    with (
+        soft_enclave(tmp_path, KEYRING, clock=clock),
+        socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as caller,
+    ):
+        caller.settimeout(10)
+        caller.connect(str(tmp_path / "enclave.sock"))
         for _ in range(SINGLY_MAX + 20):
             assert b"message_not_canonical" in asked(caller, JUNK)
         clock.later = COUNTED_FOR - timedelta(seconds=0.5)
@@ -207,36 +209,6 @@ def test_an_idle_server_tells_the_counts_by_itself(path: Path, tmp_path: Path) -
 
         assert eventually(lambda: last().facts.get("message_not_canonical") is not None)
         assert last().facts["peer_uid"] == os.geteuid()
-
-
-@contextmanager
-def serving(path: Path, socket_path: Path, clock: LateClock) -> Iterator[socket.socket]:
-    """Somebody who is connected to a server."""
-    with (
-        Logbook.open(path, now=clock()) as logbook,
-        Server(
-            socket_path=socket_path,
-            keyring=KEYRING,
-            facts=MemoryFacts({}),
-            logbook=logbook,
-            clock=clock,
-            limits=Limits(),
-            conditions=Conditions(),
-            approvers=dict,
-            mirror=None,
-        ) as server,
-        socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as caller,
-    ):
-        thread = threading.Thread(target=server.serve)
-        thread.start()
-        try:
-            caller.settimeout(10)
-            caller.connect(str(socket_path))
-            yield caller
-        finally:
-            server.stop()
-            thread.join(timeout=10)
-            assert not thread.is_alive()
 
 
 def asked(caller: socket.socket, data: bytes) -> bytes:

@@ -27,8 +27,8 @@ from random import Random
 import pydantic_core
 import pytest
 
+from enclave.allowance import LEAVES_MAX
 from enclave.facts import PayoutFacts, PayoutRecord
-from enclave.growth import LEAVES_MAX
 from enclave.keyring import Keyring
 from enclave.keys import Purpose, verifies
 from enclave.leaves import Leaves
@@ -136,7 +136,7 @@ class Desk:
     def ask(self, datagrams: Sequence[bytes]) -> list[Told]:
         answers = []
         for place in range(0, len(datagrams), LETTERS_A_ROUND):
-            # Each round somebody else: of one caller's many refusals the log is told in sums.
+            # Each round somebody else: of one user's many refusals the log is told in sums.
             peer = Peer(pid=1, uid=self.asked + place)
             letters = [Letter(peer, data) for data in datagrams[place : place + LETTERS_A_ROUND]]
             answers += [told(answer) for answer in self.signer.answer(letters)]

@@ -731,8 +731,7 @@ def test_up_to_the_last_checkpoint_what_was_signed_decides(
     [
         (TREE.with_leaves(leaves_of(9)[7:]), None),
         (None, "checkpoint_beyond_log"),
-        (TREE, "checkpoint_growing"),
-        (TREE.with_leaves(leaves_of(8, history=1)[7:]), "checkpoint_growing"),
+        (TREE, "checkpoint_forks"),
         (TREE.with_leaves(leaves_of(9, history=1)[7:]), "checkpoint_forks"),
         (Tree().with_leaves(leaves_of(9, history=1)), "checkpoint_forks"),
     ],

@@ -5,7 +5,7 @@ import os
 import resource
 import subprocess
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -23,24 +23,11 @@ from tests.conftest import Database
 from tests.enclave.logs import make_log, root_of
 from tests.enclave.payouts import ATTEMPT_ID, CREDIT_TRANSFER, PAYOUT_ID, body_of
 from tests.enclave.process import PIN, SO_PIN, RunningEnclave, SoftHsmToken
+from tests.enclave.shop_token import issue_token
 from tests.enclave.signing import openssl_verifies
 
 NONCE = b'{"Nonce":3141592653}'
 MANIFEST = b'{"format":"tallystick-export","files":[]}'
-
-
-def issue_token(enclave: RunningEnclave, now: datetime) -> str:
-    with enclave.client() as client:
-        return client.access_token(
-            client_id="shop",
-            programme_id=None,
-            scopes=["checkouts:write"],
-            audience="api",
-            issuer="us",
-            issued_at=now,
-            expires_at=now + timedelta(minutes=5),
-            token_id="tok_1",
-        ).token
 
 
 def test_it_says_when_it_is_ready_and_stops_when_told(token: SoftHsmToken, tmp_path: Path) -> None:
@@ -86,8 +73,8 @@ def test_bank_signatures_verify_outside_our_code(token: SoftHsmToken, tmp_path: 
 
 def test_token_signatures_verify_outside_our_code(token: SoftHsmToken, tmp_path: Path) -> None:
     now = datetime.now(UTC).replace(microsecond=0)
-    with token.serving(tmp_path) as enclave:
-        issued = issue_token(enclave, now)
+    with token.serving(tmp_path) as enclave, enclave.client() as client:
+        issued = issue_token(client, now=now)
 
     message, _, encoded = issued.rpartition(".")
     raw = base64.urlsafe_b64decode(encoded + "==")

@@ -164,7 +164,7 @@ def test_more_than_is_read_is_not_read_in_part(
         )
     tracemalloc.start()
 
-    with pytest.raises(ResolutionsUnavailable):
+    with pytest.raises(ResolutionsUnavailable, match="--resolutions"):
         resolutions.all()
 
     _, most = tracemalloc.get_traced_memory()

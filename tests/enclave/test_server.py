@@ -9,12 +9,13 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from enclave.allowance import LEAVES_MAX
 from enclave.client import EnclaveClient, EnclaveRefused, EnclaveUnavailable
 from enclave.facts import PayoutFacts
 from enclave.keyring import Keyring
@@ -28,6 +29,7 @@ from enclave.protocol import EXPORT_PREFIX, MESSAGE_BYTES_MAX, Signature
 from enclave.server import CALLERS_MAX, Server, SocketUnavailable
 from enclave.signer import Letter, Peer
 from enclave.tokens import verify_access_token
+from enclave.tree import Tree
 from tests.enclave.broken import BrokenFacts, SilentDatabase, lost_token
 from tests.enclave.logs import ORIGIN, ListedLogs, SilentLogs, leaves_of, root_of
 from tests.enclave.payouts import (
@@ -39,6 +41,7 @@ from tests.enclave.payouts import (
     good_record,
 )
 from tests.enclave.rings import public_pem, software_keyring
+from tests.enclave.shop_token import issue_token
 from tests.enclave.signers import signer_on
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
@@ -108,19 +111,6 @@ def enclave(tmp_path: Path) -> Enclave:
 
 def sign_payout(client: EnclaveClient, body: bytes = BODY) -> Signature:
     return client.payout(payout_id=PAYOUT_ID, attempt_id=ATTEMPT_ID, profile="clearbank.sct", body=body)
-
-
-def issue_token(client: EnclaveClient, *, lifetime_s: int = 600) -> str:
-    return client.access_token(
-        client_id="shop",
-        programme_id="prg_universal",
-        scopes=["checkouts:write"],
-        audience="api",
-        issuer="us",
-        issued_at=NOW,
-        expires_at=NOW + timedelta(seconds=lifetime_s),
-        token_id="tok_1",
-    ).token
 
 
 def code_of(refused: pytest.ExceptionInfo[EnclaveRefused]) -> str:
@@ -211,7 +201,7 @@ def test_an_unexpected_error_is_a_refusal(tmp_path: Path) -> None:
     with Enclave(tmp_path, facts=BrokenFacts()).running() as client:
         with pytest.raises(EnclaveRefused) as refused:
             sign_payout(client)
-        assert issue_token(client)
+        assert issue_token(client, now=NOW)
     assert code_of(refused) == "facts_unavailable"
 
 
@@ -250,7 +240,7 @@ def test_a_payment_is_not_signed_as_a_message(enclave: Enclave) -> None:
 
 def test_a_token_opens_what_its_claims_say(enclave: Enclave) -> None:
     with enclave.running() as client:
-        token = issue_token(client)
+        token = issue_token(client, now=NOW)
         keys = {key.key_id: key.pem for key in client.public_keys().values()}
 
     claims = verify_access_token(token, keys, issuer="us", audience="api", now=NOW)
@@ -259,7 +249,7 @@ def test_a_token_opens_what_its_claims_say(enclave: Enclave) -> None:
 
 def test_a_token_of_an_hour_and_a_second_is_refused(enclave: Enclave) -> None:
     with enclave.running() as client, pytest.raises(EnclaveRefused) as refused:
-        issue_token(client, lifetime_s=3601)
+        issue_token(client, now=NOW, lifetime_s=3601)
     assert code_of(refused) == "token_lifetime_refused"
 
 
@@ -320,6 +310,27 @@ def _checkpoint_letter(size: int, root: bytes) -> Letter:
     return Letter(peer=Peer(pid=1, uid=0), data=data.encode())
 
 
+def test_requests_for_wrong_roots_hold_nobody_up_for_long(tmp_path: Path) -> None:
+    leaves = leaves_of(LEAVES_MAX)
+    logs, root = ListedLogs({ORIGIN: leaves}), Tree().with_leaves(leaves).root()
+    wrong = [_checkpoint_letter(LEAVES_MAX, bytes([number]) * 32) for number in range(60)]
+    ping = Letter(peer=Peer(pid=1, uid=0), data=b'{"purpose":"ping"}')
+    with Logbook.open(tmp_path / "signing.log", now=NOW) as logbook:
+        signer = signer_on(logbook, keyring=KEYRING, leaves=logs, clock=lambda: NOW)
+        signer.record_start()
+        first = signer.answer([*wrong, ping])
+        read_first = sum(end - start for start, end in logs.read)
+        second = signer.answer([*wrong, _checkpoint_letter(LEAVES_MAX, root)])
+        read_second = sum(end - start for start, end in logs.read) - read_first
+        third = signer.answer(wrong)
+
+    assert all(b"checkpoint_growing" in answer for answer in first[:-1])
+    assert all(b'"ok":true' in answers[-1] for answers in (first, second))
+    assert all(b"checkpoint_forks" in answer for answer in [*second[:-1], *third])
+    assert read_first <= LEAVES_MAX
+    assert read_first + read_second <= LEAVES_MAX + 10, "besides its leaves, only whether the last is there"
+
+
 def test_checkpoints_of_one_round_go_on_from_one_another_and_a_lost_round_leaves_nothing(
     tmp_path: Path,
 ) -> None:
@@ -374,7 +385,7 @@ def test_every_decision_is_in_the_log_and_nobodys_name_is(enclave: Enclave) -> N
     with enclave.running() as client:
         client.ping()
         sign_payout(client)
-        issue_token(client)
+        issue_token(client, now=NOW)
         with pytest.raises(EnclaveRefused):
             client.bank_message(profile="clearbank.webhook_ack", body=BODY)
         with pytest.raises(EnclaveRefused):
@@ -639,7 +650,7 @@ def test_a_row_with_a_long_text_is_refused_and_leaves_the_log_whole(tmp_path: Pa
     with enclave.running() as client:
         with pytest.raises(EnclaveRefused) as refused:
             sign_payout(client)
-        assert issue_token(client)
+        assert issue_token(client, now=NOW)
     assert code_of(refused) == "order_fields_differ"
     (record,) = (record for record in enclave.records() if record.entry.kind is EntryKind.REFUSED)
     assert str(record.entry.facts["currency"]).startswith("sha256 ")
@@ -651,7 +662,7 @@ def test_a_row_of_another_type_is_refused_and_logged(tmp_path: Path) -> None:
     with enclave.running() as client:
         with pytest.raises(EnclaveRefused) as refused:
             sign_payout(client)
-        assert issue_token(client)
+        assert issue_token(client, now=NOW)
     assert code_of(refused) == "order_fields_differ"
     (record,) = (record for record in enclave.records() if record.entry.kind is EntryKind.REFUSED)
     assert record.entry.facts["amount_minor"] == "Decimal"

@@ -236,7 +236,7 @@ def test_leaves_are_read_by_the_name_under_which_their_log_is_sealed(
     assert leaves.hashes("tallystick.dev/nobody", start=0, end=9) == []
 
 
-def test_the_largest_kept_tree_is_found_and_every_log_began_empty(
+def test_the_largest_kept_trees_are_found_and_every_log_began_empty(
     database: Database, leaves: DatabaseLeaves
 ) -> None:
     ours = make_log(database, 9)
@@ -246,17 +246,35 @@ def test_the_largest_kept_tree_is_found_and_every_log_began_empty(
 
     found = [leaves.kept(ours, size_max=size) for size in (0, 2, 3, 6, 7, 2**63 - 1)]
 
-    assert found == [trees[size] for size in (0, 0, 3, 3, 7, 7)]
+    none, one, two = [trees[0]], [trees[3], trees[0]], [trees[7], trees[3], trees[0]]
+    assert found == [none, none, one, one, two, two]
     assert leaves.kept("tallystick.dev/nobody", size_max=9) is None
 
 
-def test_peaks_of_no_tree_are_no_knowledge(database: Database, leaves: DatabaseLeaves) -> None:
+def test_of_many_kept_trees_a_few_are_read(database: Database, leaves: DatabaseLeaves) -> None:
     ours = make_log(database, 9)
-    keep_tree(database, ours, 3, bytes(32))
+    for size in (1, 2, 4, 8):
+        keep_tree(database, ours, size, bytes(32))
 
-    with pytest.raises(FactsUnavailable):
-        leaves.kept(ours, size_max=3)
-    assert leaves.kept(ours, size_max=2) == Tree()
+    found = leaves.kept(ours, size_max=9)
+
+    assert [tree.size for tree in found or ()] == [8, 4, 2, 0]
+
+
+@pytest.mark.parametrize("peaks", [b"", bytes(32), bytes(96), bytes(32 * 1024 * 1024)])
+def test_peaks_of_no_tree_are_neither_kept_nor_taken_for_one(
+    database: Database, leaves: DatabaseLeaves, peaks: bytes
+) -> None:
+    ours = make_log(database, 9)
+    tree = Tree().with_leaves(leaves_of(2))
+    keep_tree(database, ours, 2, b"".join(tree.peaks))
+    with pytest.raises(psycopg.errors.CheckViolation):
+        keep_tree(database, ours, 3, peaks)
+
+    change(database, "ALTER TABLE checkpoints DROP CONSTRAINT checkpoints_have_peaks_of_their_size")
+    keep_tree(database, ours, 3, peaks)
+
+    assert leaves.kept(ours, size_max=9) == [tree, Tree()]
 
 
 def test_a_connection_for_leaves_that_broke_is_replaced(database: Database, leaves: DatabaseLeaves) -> None:
@@ -279,16 +297,15 @@ def test_an_unreachable_database_has_no_leaves() -> None:
         leaves.kept(origin("pay-eu"), size_max=0)
 
 
-def test_a_restarted_enclave_goes_on_from_what_is_kept_only_if_it_has_the_signed_root(
-    token: SoftHsmToken, tmp_path: Path, database: Database
+@pytest.mark.parametrize("size", [4, 5])
+def test_a_kept_tree_of_other_leaves_keeps_no_restarted_enclave_from_signing_true_ones(
+    token: SoftHsmToken, tmp_path: Path, database: Database, size: int
 ) -> None:
     ours = make_log(database, 9)
     assert sign_checkpoint(token, tmp_path, database, 5) == "signed"
-    keep_tree(database, ours, 4, b"".join(Tree().with_leaves(leaves_of(4, history=1)).peaks))
 
-    assert sign_checkpoint(token, tmp_path, database, 7) == "checkpoint_forks"
+    keep_tree(database, ours, size, b"".join(Tree().with_leaves(leaves_of(size, history=1)).peaks))
 
-    keep_tree(database, ours, 5, b"".join(Tree().with_leaves(leaves_of(5)).peaks))
     assert sign_checkpoint(token, tmp_path, database, 7) == "signed"
 
 

@@ -3,7 +3,7 @@
 import random
 import secrets
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from threading import Barrier
@@ -12,6 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from api.database import engine
+from api.posting import PostGroups
 from api.tries import in_tx
 from ledger import book
 from ledger.core.chart import Code
@@ -34,7 +35,7 @@ from tests.ledger.world import (
     fund,
     wait_until_blocked,
 )
-from tests.simulation.crowd import FUNDS_MINOR, Purses, crowd_on, opened, transactions_of
+from tests.simulation.crowd import FUNDS_MINOR, Purses, crowd_on, mixed_doors, opened, transactions_of
 
 WRITERS = 16
 OPERATIONS = 20
@@ -58,14 +59,15 @@ def ask_book(pool: sa.Engine, *commands: Command, seconds: float = 0) -> list[An
         return [answer_of(result) for (result,) in book.post(tx, [[command] for command in commands])]
 
 
+@pytest.mark.parametrize("doors", [[book.post], mixed_doors()], ids=["the book", "some decide ahead"])
 def test_sixteen_writers_over_four_accounts_lose_nothing_pass_no_limit_and_change_no_past(
-    database: Database,
+    database: Database, doors: Sequence[PostGroups]
 ) -> None:
     seed = secrets.randbelow(2**31)
     print(f"seeds from {seed}")  # noqa: T201 - shown with a failure, so that it can be played again
 
     with crowd(database, WRITERS) as (pool, _):
-        answers = crowd_on(pool, seed=seed, writers=WRITERS, operations=OPERATIONS)
+        answers = crowd_on(pool, seed=seed, writers=WRITERS, operations=OPERATIONS, doors=doors)
 
     assert answers["applied"] > sum(answers.values()) / 4
     assert {"exists", Refusal.INSUFFICIENT_FUNDS, Refusal.ACCOUNT_FROZEN} <= answers.keys()

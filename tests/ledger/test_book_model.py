@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from ledger import book
+from ledger.ahead import Ahead
 from ledger.core.chart import Side
 from ledger.core.commands import Leg, Refusal
 from ledger.store.tx import Tx
@@ -60,6 +61,13 @@ class BookMachine(_Machine):
         return BookStage(self.engine)
 
 
+class AheadMachine(BookMachine):
+    """The same, decided ahead: by what it remembers of the batches before, as long as nothing says otherwise."""
+
+    def stage(self) -> Stage:
+        return BookStage(self.engine, Ahead(rest=0).post)
+
+
 def settings_of(*, examples: int, steps: int) -> settings:
     return settings(
         max_examples=examples,
@@ -80,6 +88,14 @@ def test_the_book_does_what_the_model_predicts_and_keeps_its_invariants(database
         engine = database.app_engine
 
     run_state_machine_as_test(OnThisDatabase, settings=settings_of(examples=15, steps=40))
+
+
+@pytest.mark.timeout(600)
+def test_what_is_decided_ahead_is_what_the_model_predicts(database: Database) -> None:
+    class OnThisDatabase(AheadMachine):
+        engine = database.app_engine
+
+    run_state_machine_as_test(OnThisDatabase, settings=settings_of(examples=8, steps=40))
 
 
 @pytest.mark.timeout(600)

@@ -39,6 +39,8 @@ from ledger.store.identities import identities
 from ledger.store.known import known_transfers
 from ledger.store.postings import (
     insert_further_legs,
+    pack_further_legs,
+    pack_transfers,
     read_holds,
     read_posted,
     writing_transfers,
@@ -403,8 +405,8 @@ def refused_by_the_database(open_tx: OpenTx, match: str, work: Callable[[Tx], ob
 def write_by_hand(tx: Tx, command: Command, *legs: LegRecord, step: StepRecord | None = None) -> None:
     recorded = [Recorded(command, MONDAY_MORNING, legs, step)]
     with writing_transfers(tx) as write_transfers:
-        write_transfers(recorded)
-    insert_further_legs(tx, recorded)
+        write_transfers(pack_transfers(recorded))
+    insert_further_legs(tx, pack_further_legs(recorded))
 
 
 def insert_legs(tx: Tx, bank: Bank, *legs: LegRecord) -> None:
@@ -506,7 +508,7 @@ def test_which_transaction_wrote_a_transfer_is_not_for_the_application_to_say(op
 def further_leg(tx: Tx, bank: Bank, name: str, leg: LegRecord, at: datetime = MONDAY_MORNING) -> None:
     """A second leg by itself, of a transfer that is there already or never will be."""
     command = bank.ask.post(name, Leg(bank.safe, bank.ana, 5))
-    insert_further_legs(tx, [Recorded(command, at, (leg, leg), None)])
+    insert_further_legs(tx, pack_further_legs([Recorded(command, at, (leg, leg), None)]))
 
 
 def test_a_transfer_that_stands_takes_no_further_leg(open_tx: OpenTx, bank: Bank) -> None:

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import timedelta
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 
@@ -409,6 +410,8 @@ def test_a_checkpoint_whose_peaks_were_rewritten_is_sealed_no_further(
         programme_id, size = small_book(tx)
     seal(open_tx, programme_id, size=size)
 
+    with psycopg.connect(database.url("postgres")) as connection:
+        connection.execute("ALTER TABLE checkpoints DROP CONSTRAINT checkpoints_have_peaks_of_their_size")
     rewrite(database, f"UPDATE checkpoints SET peaks = peaks || sha256('x') WHERE size = {size}")
     with pytest.raises(EvidenceBroken, match="peaks"):
         _seal_once(open_tx, programme_id)

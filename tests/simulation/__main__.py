@@ -1,8 +1,8 @@
 """The long form of the book's tests: `make simulate SEED=… STEPS=…`.
 
-Four acts, each on what it needs: the deciding function beside the model, the book beside the model, crowds of writers,
-and crashes. The first two are the same for the same seed; of a crowd only the callers are, and a crash is never twice
-the same. A failure says the seed, and the command that begins with what failed.
+Each act is on what it needs: the deciding function beside the model, the book beside the model, the same decided
+ahead, crowds of writers, and crashes. The first three are the same for the same seed; of a crowd only the callers are,
+and a crash is never twice the same. A failure says the seed, and the command that begins with what failed.
 
 May be run by hand or by night only: it takes as long as it is let.
 """
@@ -14,7 +14,7 @@ import tempfile
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -24,8 +24,11 @@ import sqlalchemy as sa
 
 from api.database import engine, migrate
 from api.embedded import EmbeddedPostgres
+from api.posting import PostGroups
+from ledger import book
+from ledger.ahead import Ahead
 from tests.simulation import crash
-from tests.simulation.crowd import crowd_on
+from tests.simulation.crowd import crowd_on, mixed_doors
 from tests.simulation.play import play_on
 from tests.simulation.stages import BookStage, ShelfStage
 
@@ -123,10 +126,13 @@ def _posted(pool: sa.Engine, steps: int, seed: int) -> str:
     return _common(play_on(BookStage(pool), seed=seed, steps=steps).answers)
 
 
-def _crowd(pool: sa.Engine, seed: int) -> str:
-    return _common(
-        Counter(map(str, crowd_on(pool, seed=seed * 100, writers=WRITERS, operations=OPERATIONS).elements()))
-    )
+def _foreseen(pool: sa.Engine, steps: int, seed: int) -> str:
+    return _common(play_on(BookStage(pool, Ahead(rest=0).post), seed=seed, steps=steps).answers)
+
+
+def _crowd(pool: sa.Engine, doors: Sequence[PostGroups], seed: int) -> str:
+    answers = crowd_on(pool, seed=seed * 100, writers=WRITERS, operations=OPERATIONS, doors=doors)
+    return _common(Counter(map(str, answers.elements())))
 
 
 def _common(answers: Counter[str]) -> str:
@@ -158,7 +164,10 @@ def play_all(server: Server, *, seed: int, steps: int) -> None:
     act("decide", plays * DECIDED_A_STEP, partial(_decided, a_play), seed=seed)
     with server.engine() as pool:
         act("book", plays, partial(_posted, pool, a_play), seed=seed)
-        act("crowd", 1 + steps // STEPS_A_CROWD, partial(_crowd, pool), seed=seed)
+        act("ahead", plays, partial(_foreseen, pool, a_play), seed=seed)
+        crowds = 1 + steps // STEPS_A_CROWD
+        act("crowd", crowds, partial(_crowd, pool, [book.post]), seed=seed)
+        act("crowd ahead", crowds, partial(_crowd, pool, mixed_doors()), seed=seed)
         act("kill", 1 + steps // STEPS_A_KILL, partial(_kills, pool, server.url), seed=seed)
     act("stop", 1 + steps // STEPS_A_STOP, partial(_stop, server), seed=seed)
 

@@ -7,7 +7,7 @@ of the past stands. The seed makes the callers, not the interleaving: that is th
 import random
 import secrets
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,9 +17,11 @@ from threading import Barrier, Event
 
 import sqlalchemy as sa
 
-from api.transactions import Transactions
+from api.posting import PostGroups
+from api.transactions import Transactions, told_at_end
 from api.tries import in_tx
 from ledger import book
+from ledger.ahead import Ahead
 from ledger.core.chart import Side
 from ledger.core.commands import Applied, Command, Exists, Leg, Result
 from ledger.core.ids import AccountId
@@ -45,8 +47,8 @@ Past = Mapping[AccountId, tuple[int, int, int]]
 @contextmanager
 def opened(engine: sa.Engine, seconds: float = 0) -> Iterator[Tx]:
     """A transaction of one whose clock is so many seconds ahead."""
-    with engine.begin() as connection:
-        yield Tx(connection, MONDAY_MORNING + timedelta(seconds=seconds), secrets.token_bytes)
+    with told_at_end() as at_end, engine.begin() as connection:
+        yield Tx(connection, MONDAY_MORNING + timedelta(seconds=seconds), secrets.token_bytes, at_end)
 
 
 def transactions_of(engine: sa.Engine, seconds: float = 0) -> Transactions:
@@ -79,6 +81,7 @@ class Writer:
     purses: Purses
     seed: int
     operations: int
+    post: PostGroups = book.post
     answers: Counter[Answer] = field(default_factory=Counter)
     applied: list[str] = field(default_factory=list)
     found: set[str] = field(default_factory=set)
@@ -95,13 +98,13 @@ class Writer:
             ]
             dice.shuffle(commands)
             # Every caller's clock is a little different, and at times behind.
-            results = in_tx(
-                transactions_of(self.engine, dice.uniform(-1, 1)),
-                partial(book.post, groups=[[command] for command in commands]),
-            )
-            for (result,) in results:
+            for (result,) in self._send(commands, seconds=dice.uniform(-1, 1)):
                 self._note(result)
         return self
+
+    def _send(self, commands: Sequence[Command], *, seconds: float) -> Sequence[Sequence[Result]]:
+        groups = [[command] for command in commands]
+        return in_tx(transactions_of(self.engine, seconds), lambda tx: self.post(tx, groups))
 
     def _note(self, result: Result) -> None:
         self.answers[answer_of(result)] += 1
@@ -185,14 +188,26 @@ class Historian:
         }
 
 
-def crowd_on(engine: sa.Engine, *, seed: int, writers: int, operations: int) -> Counter[Answer]:
-    """Lets a crowd loose, looks at everything that must be true afterwards, and says how often what was answered.
+def mixed_doors() -> list[PostGroups]:
+    """The book itself, and the doors of two processes that decide ahead, whatever comes of it."""
+    one, other = Ahead(rest=0), Ahead(rest=0, patience_s=0.2)
+    return [one.post, one.post, other.post, book.post]
+
+
+def crowd_on(
+    engine: sa.Engine, *, seed: int, writers: int, operations: int, doors: Sequence[PostGroups] = (book.post,)
+) -> Counter[Answer]:
+    """Lets a crowd loose, each at one of the doors, looks at all that must be true afterwards, and says how often
+    what was answered.
 
     Raises: AssertionError when something is not true.
     """
     with opened(engine) as tx:
         purses = Purses(tx)
-    crew = [Writer(engine, purses, seed + place, operations) for place in range(writers)]
+    crew = [
+        Writer(engine, purses, seed + place, operations, doors[place % len(doors)])
+        for place in range(writers)
+    ]
     historian, start, end = Historian(engine, purses, seed), Barrier(writers + 1, timeout=WAIT_S), Event()
     with ThreadPoolExecutor(writers + 1) as threads:
         asking = threads.submit(historian.run, start, end)

@@ -7,6 +7,8 @@ from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
+from api.posting import PostGroups
+from api.transactions import told_at_end
 from ledger import book
 from ledger.core.account import Account, HoldState
 from ledger.core.commands import Authority, Command, Result
@@ -96,10 +98,11 @@ class ShelfStage:
 
 
 class BookStage:
-    """`ledger.book` on a database, through the application's role."""
+    """`ledger.book` on a database, through the application's role; or another door to it."""
 
-    def __init__(self, engine: sa.Engine) -> None:
+    def __init__(self, engine: sa.Engine, post: PostGroups = book.post) -> None:
         self._engine = engine
+        self._post = post
         self._holds: set[TransferId] = set()
         self._months: dict[ProgrammeId, list[PeriodRecord]] = {}
         with self._tx() as tx:
@@ -108,8 +111,8 @@ class BookStage:
 
     @contextmanager
     def _tx(self, now: datetime = MONDAY_MORNING) -> Iterator[Tx]:
-        with self._engine.begin() as connection:
-            yield Tx(connection, now, secrets.token_bytes)
+        with told_at_end() as at_end, self._engine.begin() as connection:
+            yield Tx(connection, now, secrets.token_bytes, at_end)
 
     def _programme(self, tx: Tx) -> ProgrammeId:
         """A programme with a calendar of months, all of them open."""
@@ -124,7 +127,7 @@ class BookStage:
 
     def send(self, groups: Sequence[Sequence[Command]], now: datetime) -> Sequence[Sequence[Result]]:
         with self._tx(now) as tx:
-            results = book.post(tx, groups)
+            results = self._post(tx, groups)
         self._holds |= {command.id for group in groups for command in group}
         return results
 
