@@ -27,13 +27,13 @@ from enclave.hardening import Account, HardeningRefused, HardeningStep, confine,
 from enclave.inventory import own_package, read_code, read_libraries
 from enclave.keyring import Custodians, Keyring, SelfMade, Sweep
 from enclave.keys import KeyBackendFailure
-from enclave.log import LogBroken, LogRecord, LogUnavailable, Place, audit, read_log
-from enclave.logbook import Logbook
+from enclave.log import LogBroken, LogUnavailable, audit, read_log
+from enclave.logbook import Logbook, Testimony
 from enclave.measurement import Configuration, Measurement, MeasurementFailed, measure
 from enclave.mirror import HeadsUnavailable, Mirror
+from enclave.patience import Patience
 from enclave.pin import PinUnreadable
 from enclave.policy import APPROVALS_NEEDED, CARDS_PER_HOUR, PAYMENT_LIMIT_MINOR_MAX, Conditions, Limits
-from enclave.refusal_tally import ToldSums
 from enclave.refusals import refusal
 from enclave.resolutions import ResolutionInvalid, ResolutionsUnavailable
 from enclave.roster import Roster, RosterInvalid
@@ -83,14 +83,14 @@ def _serve(arguments: argparse.Namespace) -> int:
     if arguments.production:
         insist(steps)
     database_url = _database_url(arguments)
-    roster = _roster(arguments)
+    roster, patience = _roster(arguments), Patience()
     with (
         Logbook.open(arguments.log, now=_now()) as logbook,
-        DatabaseResolutions(database_url) as resolutions,
+        DatabaseResolutions(database_url, patience=patience) as resolutions,
         closing(_keyring(arguments, roster, resolutions)) as keyring,
-        DatabaseFacts(database_url) as facts,
-        DatabaseLeaves(database_url) as leaves,
-        DatabaseHeads(database_url, name=arguments.name) as heads,
+        DatabaseFacts(database_url, patience=patience) as facts,
+        DatabaseLeaves(database_url, patience=patience) as leaves,
+        DatabaseHeads(database_url, name=arguments.name, patience=patience) as heads,
         Server(
             socket_path=arguments.socket,
             keyring=keyring,
@@ -103,6 +103,7 @@ def _serve(arguments: argparse.Namespace) -> int:
             approvers=lambda: keyring.register.approvers,
             mirror=Mirror(logbook, heads, accepted=arguments.accept_head),
             recipients=recipients,
+            patience=patience,
             measurement=_measure(arguments, limits, conditions, roster, recipients),
             allowed_uids=arguments.allow_uid,
         ) as server,
@@ -222,32 +223,27 @@ def _serve_until_stopped(server: Server, socket_path: Path) -> None:
 
 
 def _audit(arguments: argparse.Namespace) -> int:
-    seen, sums = SeenHeads(), ToldSums()
-
-    def take(record: LogRecord, place: Place) -> None:
-        seen.take(record, place)
-        sums.take(record)
-
+    told = Testimony()
     try:
-        head = audit(arguments.log, take)
+        head = audit(arguments.log, told.take)
     except LogBroken as error:
-        sys.stderr.write(f"enclave: the log is broken at {error}\n")
+        sys.stderr.write(f"enclave: {error}\n")
         return EXIT_BROKEN
     sys.stdout.write(f"{head.count} records, head {head.hash}\n")
-    sys.stdout.write("".join(f"{line}\n" for line in sums.lines()))
-    return EXIT_DONE if arguments.database_url is None else _audit_mirror(arguments, seen)
+    sys.stdout.write("".join(f"{line}\n" for line in told.sums.lines()))
+    return EXIT_DONE if arguments.database_url is None else _audit_mirror(arguments, told.heads)
 
 
 def _audit_mirror(arguments: argparse.Namespace, seen: SeenHeads) -> int:
     with DatabaseHeads(custody.database_url(arguments.database_url), name=arguments.name) as heads:
         kept = heads.latest()
+    sys.stdout.write(
+        "the database has no head\n" if kept is None else f"the database has head {kept.count}\n"
+    )
     why = seen.contradiction(kept, lambda place: read_log(arguments.log, since=place))
     if why is not None:
         sys.stderr.write(f"enclave: {refusal(why).detail}\n")
         return EXIT_BROKEN
-    sys.stdout.write(
-        "the database has no head\n" if kept is None else f"the database has head {kept.count}\n"
-    )
     return EXIT_DONE
 
 

@@ -38,20 +38,20 @@ class LogUnavailable(Exception):
 
 
 class LogBroken(Exception):
-    """The chain does not hold: somebody, or a disk, changed what was written."""
+    """The chain does not hold, or tells what cannot be: somebody, or a disk, changed what was written."""
 
-    def __init__(self, line: int, reason: str) -> None:
-        super().__init__(f"line {line}: {reason}")
-        self.line = line
+    def __init__(self, place: "Place", reason: str) -> None:
+        self.place = place
+        self.line = place.head.count + 1
         self.reason = reason
+        super().__init__(f"the log is broken at line {self.line} (from byte {place.offset} on): {reason}")
 
 
 class LogTorn(LogBroken):
     """The last line has no end: the writer was stopped in the middle of it."""
 
     def __init__(self, place: "Place") -> None:
-        super().__init__(place.head.count + 1, "the line is torn: it has no end")
-        self.place = place
+        super().__init__(place, "the line is torn: it has no end")
 
 
 class EntryKind(StrEnum):
@@ -76,6 +76,30 @@ class LogEntry:
     kind: EntryKind
     purpose: str
     facts: LogFacts
+
+    def text(self, name: str) -> str:
+        """A fact that is text.
+
+        Raises:
+            ValueError: it is none, or is missing.
+        """
+        match self.facts.get(name):
+            case str(value):
+                return value
+            case _:
+                raise ValueError(f"{name} is no text")
+
+    def number(self, name: str) -> int:
+        """A fact that is a number; none that the log tells is below zero.
+
+        Raises:
+            ValueError: it is none, or is missing.
+        """
+        match self.facts.get(name):
+            case int(value) if not isinstance(value, bool) and value >= 0:
+                return value
+            case _:
+                raise ValueError(f"{name} is no number")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +132,7 @@ class Place:
 BEGINNING = Place(LogHead(count=0, hash=HASH_BEFORE_THE_FIRST), offset=0)
 
 Reader: TypeAlias = Callable[[LogRecord, Place], None]
-"""Is told of a record and where it begins, in order, while the log is read."""
+"""Is told of a record and where it begins, in order, while the log is read. What it cannot take in breaks the log."""
 
 
 def audit(path: Path, reader: Reader | None = None) -> LogHead:
@@ -348,8 +372,16 @@ def _read_on(file: BinaryIO, since: Place, reader: Reader | None) -> Place:
     place = since
     for record, begins, place in _read_chain(file, since):  # noqa: B007  # the last one is the answer
         if reader is not None:
-            reader(record, begins)
+            _tell(reader, record, begins)
     return place
+
+
+def _tell(reader: Reader, record: LogRecord, begins: Place) -> None:
+    try:
+        reader(record, begins)
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        # Whoever can write the log can chain anything: what stands there is quoted nowhere.
+        raise LogBroken(begins, "the record does not tell what one of its kind does") from error
 
 
 def _read_chain(file: BinaryIO, since: Place) -> Iterator[tuple[LogRecord, Place, Place]]:
@@ -360,9 +392,9 @@ def _read_chain(file: BinaryIO, since: Place) -> Iterator[tuple[LogRecord, Place
         number = place.head.count + 1
         if not line.endswith(b"\n"):
             raise _endless(file, line, place)
-        record = _read_record(number, line)
+        record = _read_record(place, line)
         if record.seq != number or record.prev != place.head.hash:
-            raise LogBroken(number, "the record does not follow the one before it")
+            raise LogBroken(place, "the record does not follow the one before it")
         begins, place = place, Place(LogHead(number, record.hash), place.offset + len(line))
         yield record, begins, place
 
@@ -371,27 +403,27 @@ def _endless(file: BinaryIO, line: bytes, place: Place) -> LogBroken:
     """A line that goes on to the end of the file is torn, however long: a disk that stopped may leave whole blocks."""
     while line:
         if line.endswith(b"\n"):
-            return LogBroken(place.head.count + 1, "the line is longer than any record")
+            return LogBroken(place, "the line is longer than any record")
         line = file.readline(LINE_BYTES_MAX)
     return LogTorn(place)
 
 
-def _read_record(number: int, line: bytes) -> LogRecord:
+def _read_record(place: Place, line: bytes) -> LogRecord:
     try:
         record = _record_of(canonical.parse_object(line))
     except (JsonUnreadable, KeyError, ValueError) as error:
-        raise LogBroken(number, "the line is not a record") from error
+        raise LogBroken(place, "the line is not a record") from error
     hashed = _hashed(record.seq, record.at, record.entry, record.prev)
     if hashlib.sha256(hashed).hexdigest() != record.hash:
-        raise LogBroken(number, "the record does not have the hash that it was written with")
+        raise LogBroken(place, "the record does not have the hash that it was written with")
     if _line(hashed, record.hash) != line:
-        raise LogBroken(number, "the record is spelt in another way than it was written")
+        raise LogBroken(place, "the record is spelt in another way than it was written")
     return record
 
 
 def _record_of(members: Mapping[str, JsonValue]) -> LogRecord:
     seq, facts = members["seq"], members["facts"]
-    if members.keys() != _RECORD_FIELDS or not isinstance(seq, int) or not _are_facts(facts):
+    if members.keys() != _RECORD_FIELDS or type(seq) is not int or not _are_facts(facts):
         raise ValueError("not the members of a record")
     entry = LogEntry(
         kind=EntryKind(_text(members["kind"])),

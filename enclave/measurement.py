@@ -39,6 +39,8 @@ POLICY_MODULES = (
     "memory.py",
     "mirror.py",
     "notes.py",
+    "patience.py",
+    "pause.py",
     "pen.py",
     "policy.py",
     "protocol.py",

@@ -9,8 +9,8 @@ from collections.abc import Iterable, MutableMapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from enclave.log import EntryKind, LogEntry, LogFacts, LogRecord
-from enclave.notes import Checkpoint
+from enclave.log import EntryKind, LogEntry, LogRecord
+from enclave.notes import ROOT_BYTES, Checkpoint
 from enclave.resolutions import EMPTY, Head
 from enclave.spending import Purse, Spending, Window
 
@@ -49,7 +49,11 @@ class Memory:
         self._starts = starts
 
     def take(self, record: LogRecord) -> None:
-        """Note what the next record of a log bears witness to."""
+        """Note what the next record of a log bears witness to.
+
+        Raises:
+            ValueError, TypeError, OverflowError: it does not tell what one of its kind does, or is of no time.
+        """
         self.remember(record.entry, at=datetime.fromisoformat(record.at))
 
     @property
@@ -100,36 +104,37 @@ class Memory:
         # A clock that was put back since does not make the past shorter.
         self._latest = at = max(at, self._latest)
         if entry.kind is EntryKind.KEYS_LOADED:
-            self._resolved = Head(int(entry.facts["number"] or 0), str(entry.facts["sha256"]))
+            self._resolved = Head(entry.number("number"), entry.text("sha256"))
         self._starts += entry.kind is EntryKind.STARTED
         if entry.kind is not EntryKind.GRANTED:
             return
         match entry.purpose:
             case "payout":
-                self._remember_payout(entry.facts, at)
+                self._remember_payout(entry, at)
             case "checkpoint":
-                self._remember_checkpoint(entry.facts)
+                self._remember_checkpoint(entry)
             case "card_seal":
-                self._spending.note(cards_of(str(entry.facts["programme_id"])), 1, at=at)
+                self._spending.note(cards_of(entry.text("programme_id")), 1, at=at)
             case _:
                 pass
 
-    def _remember_payout(self, facts: LogFacts, at: datetime) -> None:
-        payout_id = str(facts["payout_id"])
+    def _remember_payout(self, entry: LogEntry, at: datetime) -> None:
+        payout_id = entry.text("payout_id")
         if payout_id not in self._payouts:
             # Older records name the programme alone.
-            purse = Purse(str(facts.get("debtor", facts["programme_id"])), str(facts["currency"]))
-            self._spending.note(purse, int(facts["amount_minor"] or 0), at=at)
-        target = facts.get("target")
+            account = entry.text("debtor" if "debtor" in entry.facts else "programme_id")
+            self._spending.note(Purse(account, entry.text("currency")), entry.number("amount_minor"), at=at)
         self._payouts[payout_id] = SignedPayout(
-            digest=str(facts["digest"]),
-            scheme=str(facts.get("scheme", _FIRST_SCHEME)),
-            target=None if target is None else str(target),
+            digest=entry.text("digest"),
+            scheme=entry.text("scheme") if "scheme" in entry.facts else _FIRST_SCHEME,
+            target=None if entry.facts.get("target") is None else entry.text("target"),
         )
 
-    def _remember_checkpoint(self, facts: LogFacts) -> None:
-        origin, root = str(facts["origin"]), bytes.fromhex(str(facts["root"]))
-        self._checkpoints[origin] = Checkpoint(origin=origin, size=int(facts["size"] or 0), root=root)
+    def _remember_checkpoint(self, entry: LogEntry) -> None:
+        origin, root = entry.text("origin"), bytes.fromhex(entry.text("root"))
+        if len(root) != ROOT_BYTES:
+            raise ValueError("root is none")
+        self._checkpoints[origin] = Checkpoint(origin=origin, size=entry.number("size"), root=root)
 
 
 def cards_of(programme_id: str) -> Purse:

@@ -24,6 +24,7 @@ COUNTED_FOR = timedelta(minutes=1)
 
 _EMPTY_FOR = SINGLY_MAX * REFILL
 _BEGINS, _ENDS = "begins", "ends"
+_OPENS: Mapping[str, int] = {_BEGINS: 1, _ENDS: -1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +108,10 @@ class ToldSums:
         """Take in the next record; those that tell of no sum change nothing."""
         if record.entry.kind is not EntryKind.REFUSED_MORE:
             return
-        uid, facts = _uid(record.entry), record.entry.facts
-        self._open[uid] += 1 if facts["state"] == _BEGINS else -1
-        counts = {
-            name: count for name, count in facts.items() if name != "peer_uid" and isinstance(count, int)
-        }
+        uid, state = _uid(record.entry), record.entry.text("state")
+        self._open[uid] += _OPENS[state]
+        codes = record.entry.facts.keys() - {"peer_uid", "state"}
+        counts = {code: record.entry.number(code) for code in codes}
         self._counts.setdefault(uid, Counter()).update(counts)
 
     def lines(self) -> list[str]:
@@ -130,4 +130,4 @@ def _told(uid: int, state: str, counts: Mapping[str, int]) -> LogEntry:
 
 
 def _uid(entry: LogEntry) -> int:
-    return int(entry.facts["peer_uid"] or 0)
+    return entry.number("peer_uid")

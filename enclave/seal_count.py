@@ -22,9 +22,8 @@ class SealCount:
 
     def remember(self, entry: LogEntry) -> None:
         """Take in a record; those that tell of no seal change nothing."""
-        key_id = entry.facts.get(SEALED_UNDER)
-        if entry.kind is EntryKind.GRANTED and isinstance(key_id, str):
-            self.count(key_id)
+        if entry.kind is EntryKind.GRANTED and SEALED_UNDER in entry.facts:
+            self.count(entry.text(SEALED_UNDER))
 
     def count(self, key_id: str) -> None:
         """One more."""

@@ -20,8 +20,7 @@ class SeenHeads:
     def take(self, record: LogRecord, place: Place) -> None:
         """Take in the next record, and where it begins; those that tell of no head change nothing."""
         if record.entry.kind in {EntryKind.MIRRORED, EntryKind.ACCEPTED}:
-            count = record.entry.facts["count"]
-            self._count = count if isinstance(count, int) else 0
+            self._count = record.entry.number("count")
             self._since = place
 
     def contradiction(

@@ -24,6 +24,7 @@ from enclave.leaves import Leaves
 from enclave.logbook import Logbook
 from enclave.measurement import Measurement
 from enclave.mirror import Mirror
+from enclave.patience import Patience
 from enclave.policy import Conditions, Limits
 from enclave.protocol import MESSAGE_BYTES_MAX, write_answer
 from enclave.refusals import RefusalCode, refusal
@@ -65,6 +66,7 @@ class Server:
         mirror: Mirror | None,
         measurement: Measurement | None = None,
         recipients: Mapping[str, Recipient] | None = None,
+        patience: Patience | None = None,
         allowed_uids: Iterable[int] | None = None,
     ) -> None:
         """Make the socket and record the start; `allowed_uids` is the own user and root unless given.
@@ -89,6 +91,7 @@ class Server:
             mirror=mirror,
             measurement=measurement,
             recipients=recipients,
+            patience=patience,
         )
         self.sweep: Sweep = self._signer.record_start()
         self._socket_path = socket_path

@@ -32,6 +32,7 @@ from enclave.logbook import Logbook
 from enclave.measurement import Measurement
 from enclave.memory import Memory
 from enclave.mirror import Mirror
+from enclave.patience import Patience
 from enclave.pause import SHORTEST
 from enclave.pen import Grant, Pen
 from enclave.policy import CLOCK_SKEW_S_MAX, Before, Conditions, Limits
@@ -120,8 +121,12 @@ class Signer:
         mirror: Mirror | None,
         measurement: Measurement | None = None,
         recipients: Mapping[str, Recipient] | None = None,
+        patience: Patience | None = None,
     ) -> None:
-        """Without a measurement the enclave signs, but cannot say what it is: whoever pins it, refuses it."""
+        """Without a measurement the enclave signs, but cannot say what it is: whoever pins it, refuses it.
+
+        `patience` is that of all connections behind the ports; there is none to speak of where nothing is waited for.
+        """
         self._keyring = keyring
         log = logbook.log
         self._loading = Loading(keyring, log)
@@ -139,6 +144,7 @@ class Signer:
         self._approvers = approvers
         self._mirror = mirror
         self._measurement = measurement
+        self._patience = patience or Patience()
         self._disk = Disk(log)
         self._tally = RefusalTally()
         self._lost: TokenLost | None = None
@@ -180,6 +186,7 @@ class Signer:
 
     def keep_mirror(self) -> float | None:
         """Have the log's head kept if it is time to; says in how many seconds it will be, None: nothing is new."""
+        self._patience.begin_round()
         wait = None if self._mirror is None else self._mirror.keep(now=self._clock())
         return None if wait is None else wait.total_seconds()
 
@@ -211,6 +218,7 @@ class Signer:
 
     def answer(self, letters: Sequence[Letter]) -> list[bytes]:
         """One answer a letter, in order."""
+        self._patience.begin_round()
         try:
             requests = [read_request(letter.data) for letter in letters]
             cases = self._decide(letters, requests)

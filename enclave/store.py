@@ -20,6 +20,7 @@ from enclave.facts import FactsUnavailable, PayoutRecord
 from enclave.log import LogHead
 from enclave.mirror import HeadsUnavailable
 from enclave.notes import ROOT_BYTES
+from enclave.patience import Patience
 from enclave.protocol import from_base64, to_base64
 from enclave.resolutions import DOCUMENT_BYTES_MAX, ResolutionsUnavailable, SignedResolution
 from enclave.tree import Tree
@@ -81,9 +82,10 @@ _SELECT_RESOLUTIONS = f"""
 class DatabaseFacts(OwnConnection[PayoutRecord]):
     """Payout records from PostgreSQL."""
 
-    def __init__(self, database_url: str) -> None:
+    def __init__(self, database_url: str, *, patience: Patience | None = None) -> None:
         super().__init__(
             database_url,
+            patience=patience,
             row_factory=class_row(PayoutRecord),
             purpose="tallystick enclave",
             # Times come in UTC: the rules of any other zone would have to be read from files.
@@ -94,7 +96,7 @@ class DatabaseFacts(OwnConnection[PayoutRecord]):
         """The records of those ids that exist, by id.
 
         Raises:
-            FactsUnavailable: no connection, no permission, no view, or no answer in time, now or a moment ago.
+            FactsUnavailable: no connection, no permission, no view, or no answer in time.
         """
         try:
             return self._asked_again_if_it_had_ended(lambda: self._select(payout_ids))
@@ -110,9 +112,10 @@ class DatabaseFacts(OwnConnection[PayoutRecord]):
 class DatabaseLeaves(OwnConnection[tuple[Any, ...]]):
     """The ledger's logs, in PostgreSQL."""
 
-    def __init__(self, database_url: str) -> None:
+    def __init__(self, database_url: str, *, patience: Patience | None = None) -> None:
         super().__init__(
             database_url,
+            patience=patience,
             row_factory=tuple_row,
             purpose="tallystick enclave leaves",
             settings="SET default_transaction_read_only = on",
@@ -136,7 +139,7 @@ class DatabaseLeaves(OwnConnection[tuple[Any, ...]]):
         """The hashes of the leaves from one position until just before another, in order, as far as there are any.
 
         Raises:
-            FactsUnavailable: no connection, no permission, no view, or no answer in time, now or a moment ago.
+            FactsUnavailable: no connection, no permission, no view, or no answer in time.
         """
         return [leaf for (leaf,) in self._rows(_SELECT_LEAVES, origin, start, end)]
 
@@ -154,9 +157,11 @@ class DatabaseLeaves(OwnConnection[tuple[Any, ...]]):
 class DatabaseHeads(OwnConnection[tuple[Any, ...]]):
     """Heads of one enclave's log, in PostgreSQL. Only added to: the role may do nothing else to them."""
 
-    def __init__(self, database_url: str, *, name: str) -> None:
+    def __init__(self, database_url: str, *, name: str, patience: Patience | None = None) -> None:
         """`name` is what this enclave is called among those that share the database."""
-        super().__init__(database_url, row_factory=tuple_row, purpose="tallystick enclave heads")
+        super().__init__(
+            database_url, row_factory=tuple_row, purpose="tallystick enclave heads", patience=patience
+        )
         self._name = name
 
     def latest(self) -> LogHead | None:
@@ -192,8 +197,10 @@ class DatabaseHeads(OwnConnection[tuple[Any, ...]]):
 class DatabaseResolutions(OwnConnection[tuple[Any, ...]]):
     """The custodians' resolutions, in PostgreSQL: read by the enclave, added to by whoever registers for them."""
 
-    def __init__(self, database_url: str) -> None:
-        super().__init__(database_url, row_factory=tuple_row, purpose="tallystick enclave resolutions")
+    def __init__(self, database_url: str, *, patience: Patience | None = None) -> None:
+        super().__init__(
+            database_url, row_factory=tuple_row, purpose="tallystick enclave resolutions", patience=patience
+        )
 
     def all(self) -> Iterable[SignedResolution]:
         """Every document, in the order in which they were registered.

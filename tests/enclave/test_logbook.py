@@ -27,7 +27,7 @@ def sealed(number: int) -> LogEntry:
     return LogEntry(kind=EntryKind.GRANTED, purpose="card_seal", facts=facts)
 
 
-def mirrored(count: int | None, *, kind: EntryKind = EntryKind.MIRRORED) -> LogEntry:
+def mirrored(count: int, *, kind: EntryKind = EntryKind.MIRRORED) -> LogEntry:
     return LogEntry(kind=kind, purpose="mirror", facts={"count": count, "hash": OTHER_HASH})
 
 
@@ -103,7 +103,7 @@ def test_heads_are_compared_as_if_the_whole_log_were_read(
             elif count < 0:
                 log.write([mirrored(log.head.count)], at=NOW)
             else:
-                log.write([mirrored(count or None, kind=EntryKind.ACCEPTED)], at=NOW)
+                log.write([mirrored(count, kind=EntryKind.ACCEPTED)], at=NOW)
 
     with Logbook.open(path, now=NOW) as logbook:
         # The database may answer only when there are records more.

@@ -195,7 +195,7 @@ def test_the_audit_counts_a_whole_log_and_names_a_broken_line(token: SoftHsmToke
 
     assert (whole.returncode, whole.stdout[:9]) == (0, "3 records")
     assert broken.returncode == 1
-    assert broken.stderr.startswith("enclave: the log is broken at line 3: ")
+    assert broken.stderr.startswith("enclave: the log is broken at line 3 (from byte ")
     assert audit(tmp_path / "absent.log").returncode == 2
 
 
@@ -233,7 +233,7 @@ def test_a_broken_chain_keeps_it_from_starting(token: SoftHsmToken, tmp_path: Pa
     done = token.serve_and_fail(tmp_path)
 
     assert done.returncode == 2
-    assert "line 1: the line is not a record" in done.stderr
+    assert "broken at line 1 (from byte 0 on): the line is not a record" in done.stderr
 
 
 def test_two_enclaves_do_not_share_a_log(token: SoftHsmToken, tmp_path: Path) -> None:

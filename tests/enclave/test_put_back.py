@@ -1,6 +1,8 @@
 """A token or a log that is not the one of last time, and two enclaves where one should be: real processes find out."""
 
+import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from enclave.client import EnclaveRefused
 from enclave.keys import Purpose
 from enclave.log import EntryKind, read_log
+from enclave.refusals import RefusalCode, refusal
 from tests.conftest import Database
 from tests.enclave.modules import copy_of, printed, tokens_of
 from tests.enclave.process import PIN, TOKEN_LABEL, SoftHsmToken, eventually
@@ -131,3 +134,69 @@ def test_an_old_log_put_back_under_the_running_database_signs_nothing(
         ask_bank(enclave)
     assert refused.value.code == "log_put_back"
     assert enclave.kinds()[-2:] == [EntryKind.PUT_BACK, EntryKind.REFUSED]
+
+
+# Cut back by hand -------------------------------------------------------------------------------------------------
+
+
+def audited(token: SoftHsmToken, log: Path, *more: str) -> tuple[int, str, str]:
+    done = token.command("audit", "--log", str(log), *more)
+    return done.returncode, done.stdout, done.stderr
+
+
+def cut_back(log: Path, complaint: str) -> None:
+    """What the guide says to do about a log that is broken."""
+    found = re.search(r"from byte ([0-9]+) on", complaint)
+    assert found is not None
+    subprocess.run(["truncate", "-s", found[1], str(log)], check=True)
+
+
+def test_a_last_round_that_the_disk_kept_in_part_is_cut_off_by_hand(
+    token: SoftHsmToken, tmp_path: Path, database: Database
+) -> None:
+    url = database.url("tallystick_enclave")
+    with token.serving(tmp_path, database_url=url) as enclave:
+        assert signed(token, ask_bank(enclave))
+        assert enclave.terminate() == 0
+    whole = enclave.log_path.read_bytes()
+    # A block that was lost, and a later one that was not.
+    enclave.log_path.write_bytes(whole + b'{"at":"2026-' + bytes(4096) + b'"seq":9}\n')
+    said = f"the log is broken at line {whole.count(10) + 1} (from byte {len(whole)} on): the line is not a record\n"
+
+    for _ in range(2):
+        refused = token.serve_and_fail(tmp_path, database_url=url)
+        assert (refused.returncode, refused.stderr) == (2, f"enclave: {said}")
+    assert audited(token, enclave.log_path) == (1, "", f"enclave: {said}")
+    cut_back(enclave.log_path, said)
+
+    code, _, complaint = audited(token, enclave.log_path, "--database-url", url)
+    assert (code, complaint) == (0, "")
+    with token.serving(tmp_path, database_url=url) as again:
+        assert signed(token, ask_bank(again))
+
+
+def test_a_log_that_is_cut_back_behind_what_the_database_knows_signs_when_its_head_is_accepted(
+    token: SoftHsmToken, tmp_path: Path, database: Database
+) -> None:
+    url = database.url("tallystick_enclave")
+    with token.serving(tmp_path, database_url=url) as enclave:
+        assert signed(token, ask_bank(enclave))
+        assert enclave.terminate() == 0
+    whole = enclave.log_path.read_bytes()
+    enclave.log_path.write_bytes(whole.replace(b'"granted"', b'"refused"'))
+    refused = token.serve_and_fail(tmp_path, database_url=url)
+    cut_back(enclave.log_path, refused.stderr)
+
+    code, told, complaint = audited(token, enclave.log_path, "--database-url", url)
+    assert code == 1
+    assert complaint == f"enclave: {refusal(RefusalCode.LOG_PUT_BACK).detail}\n"
+    found = re.search("the database has head ([0-9]+)", told)
+    assert found is not None
+    with token.serving(tmp_path, database_url=url) as again:
+        with pytest.raises(EnclaveRefused) as why:
+            ask_bank(again)
+        assert why.value.code == "log_put_back"
+        assert again.terminate() == 0
+    with token.serving(tmp_path, database_url=url, accept_head=found[1]) as accepted:
+        assert signed(token, ask_bank(accepted))
+        assert EntryKind.ACCEPTED in accepted.kinds()
