@@ -49,7 +49,7 @@ def _selected(column: Field[Any]) -> str:
 
 _COLUMNS = ", ".join(_selected(column) for column in fields(PayoutRecord))
 # Only our own column names are spliced in; the ids go as a parameter.
-_SELECT_PAYOUTS = f"SELECT {_COLUMNS} FROM enclave_payouts WHERE payout_id = ANY(%s)"  # noqa: S608  # see above
+_SELECT_PAYOUTS = f"SELECT {_COLUMNS} FROM enclave_payouts WHERE id = ANY(%s::uuid[])"  # noqa: S608  # see above
 # Of peaks that are too long for any tree, a little more than is read. Every log began with no leaves.
 _SELECT_TREES = f"""
     SELECT coalesce(size, 0), coalesce(peaks, '') FROM enclave_logs LEFT JOIN LATERAL (
@@ -105,7 +105,7 @@ class DatabaseFacts(OwnConnection[PayoutRecord]):
 
     def _select(self, payout_ids: Sequence[str]) -> Mapping[str, PayoutRecord]:
         with self._asked() as connection, connection.cursor() as cursor:
-            cursor.execute(_SELECT_PAYOUTS, (list(payout_ids),))
+            cursor.execute(_SELECT_PAYOUTS, ([payout_id.removeprefix("pay_") for payout_id in payout_ids],))
             return {record.payout_id: record for record in cursor.fetchall()}
 
 

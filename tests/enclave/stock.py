@@ -26,6 +26,7 @@ def make_table(database: Database) -> None:
         sql.Identifier(field.name) + sql.SQL(" " + COLUMN_TYPES.get(field.name, "text"))
         for field in fields(PayoutRecord)
     ]
+    columns.append(sql.SQL("id uuid GENERATED ALWAYS AS (replace(payout_id, 'pay_', '')::uuid) STORED"))
     with psycopg.connect(database.url("tallystick_owner")) as connection:
         connection.execute("DROP VIEW enclave_payouts")
         connection.execute(sql.SQL("CREATE TABLE enclave_payouts ({})").format(sql.SQL(", ").join(columns)))

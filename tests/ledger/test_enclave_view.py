@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 
 from enclave.approvals import APPROVALS_MAX as APPROVALS_READ_MAX
 from enclave.approvals import Approval, read_approvals
 from enclave.facts import PayoutRecord
-from enclave.store import DatabaseFacts
+from enclave.store import _SELECT_PAYOUTS, DatabaseFacts
 from ledger.core.declined import Declined
 from ledger.core.ids import PartyId
 from ledger.flows import approvals, payout_accounts, payouts
@@ -260,3 +261,18 @@ def test_more_approvals_than_the_enclave_reads_are_none_and_cost_it_no_more(
     record = seen(facts, ordered)
     assert read_approvals(record.approvals) == ()
     assert record.approvals.count("anna") == APPROVALS_READ_MAX + 1
+
+
+def test_a_payout_is_found_by_indexes_however_many_there_are(database: Database, ordered: Payout) -> None:
+    """A planner that may read whole tables only where there is no other way does not read one."""
+    explained = f"EXPLAIN (FORMAT TEXT) {_SELECT_PAYOUTS}"
+
+    with psycopg.connect(database.url("tallystick_enclave")) as connection:
+        connection.execute("SET enable_seqscan = off")
+        plan = connection.execute(explained, ([ordered.id.removeprefix("pay_")],)).fetchall()
+
+    lines = "\n".join(line for (line,) in plan)
+    assert "Index Scan using payouts_pkey" in lines
+    assert lines.count("payout_accounts_newest") == 2
+    assert "Index Cond: ((programme_id = payouts.programme_id) AND (party_id = payouts.party_id))" in lines
+    assert "Seq Scan" not in lines
