@@ -75,12 +75,17 @@ class _Turn:
     """A batch's place in the order, those it is decided upon, newest first, and how it will leave the book itself."""
 
     def __init__(self, tx: Tx, before: "_Turn | None", earlier: Sequence[After], epoch: int) -> None:
-        self.tx = tx
+        self.tx: Tx | None = tx
         self.before = before
         self.earlier = earlier
         self.epoch = epoch
         self.after: After | None = None
         self.has_ended = Event()
+
+    def end(self) -> None:
+        """Lets the next one go on, and forgets what is large: a transaction and its turn know each other."""
+        self.tx, self.earlier, self.after = None, (), None
+        self.has_ended.set()
 
 
 class _Order:
@@ -143,7 +148,7 @@ class _Order:
                     self._remembered.append(turn.after)
                 else:
                     self._begin_epoch()
-            turn.has_ended.set()
+            turn.end()
 
     def _begin_epoch(self) -> None:
         self._epoch += 1
