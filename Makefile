@@ -28,7 +28,7 @@ serve:
 test:
 	@bin/setup softhsm2 p11-kit p11-kit-modules hledger curl openssl
 	@echo 'one part alone: make test TEST=tests/ledger   one test: make test TEST=tests/ledger/test_money.py'
-	@.venv/bin/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(TEST)
+	@.venv/bin/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(TEST)
 
 bench:
 	@bin/setup

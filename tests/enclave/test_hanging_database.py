@@ -35,6 +35,8 @@ from tests.enclave.rings import software_keyring
 from tests.enclave.shop_token import issue_token
 from tests.enclave.test_keyring import Vault
 
+pytestmark = pytest.mark.slow
+
 SOON_S = 8
 """More than any request may have to wait for the database, with much to spare; a hanging one hangs for good."""
 TIMES = 20

@@ -25,6 +25,8 @@ from tests.ledger.world import asker, breaches, open_account
 from tests.simulation.play import OFTEN, Play, Stage, play_on
 from tests.simulation.stages import BookStage, ShelfStage
 
+pytestmark = pytest.mark.slow
+
 PLAYS = 40
 STEPS_A_PLAY = 200
 
