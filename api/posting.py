@@ -14,15 +14,15 @@ from typing import Self
 
 from api.gathering import Gathering
 from api.transactions import Transactions
-from ledger.core.commands import BATCH_MAX, Command, Result
+from ledger.core.batch import Group, Results
+from ledger.core.commands import BATCH_MAX, Result
 from ledger.core.errors import InvalidValue
 from ledger.store.tx import Tx
 
 LANES = 2
 QUEUED_MAX = 4 * BATCH_MAX
 
-Groups = Sequence[Sequence[Command]]
-Results = tuple[tuple[Result, ...], ...]
+Groups = Sequence[Group]
 PostGroups = Callable[[Tx, Groups], Sequence[tuple[Result, ...]]]
 
 

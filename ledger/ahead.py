@@ -11,17 +11,15 @@ that they move. May not commit; the transaction tells it how that ended.
 """
 
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from threading import Event, Lock
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
-from ledger.book import Results, post
-from ledger.core.account import Account, HoldState
-from ledger.core.batch import Batch, Group, batch_of
+from ledger.book import post_batch
+from ledger.core.batch import Batch, Group, Results, batch_of
 from ledger.core.commands import Capture, Expire, Hold, Increase, Post, Release
 from ledger.core.decide import Deciding
-from ledger.core.ids import AccountId, TransferId
 from ledger.core.view import After, Book
 from ledger.store.accounts import Seen, lock_unchanged, look_at_accounts, pack_seen
 from ledger.store.known import known_transfers
@@ -29,6 +27,9 @@ from ledger.store.periods import share_calendars
 from ledger.store.postings import pack_transfers, read_holds, writing_transfers
 from ledger.store.tx import Tx
 from ledger.store.writing import Rest, pack_rest, write_rest
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 FORESEEABLE = frozenset({Post, Hold, Increase, Capture, Release, Expire})
 """What looks at nothing but accounts and holds. A batch with anything else in it is decided under its locks."""
@@ -59,7 +60,7 @@ class Ahead:
         """
         batch = batch_of(groups)
         if not FORESEEABLE.issuperset(batch.of_kind) or not self._order.admits(tx):
-            return post(tx, groups)
+            return post_batch(tx, batch)
         with self._deciding:
             turn = self._order.take_turn(tx)
             decided = _decide(tx, batch, turn.earlier)
@@ -68,7 +69,7 @@ class Ahead:
             _write(tx, decided)
             return decided.results
         self._order.was_wrong(turn)
-        return post(tx, groups)
+        return post_batch(tx, batch)
 
 
 class _Turn:
@@ -184,9 +185,9 @@ def _look(tx: Tx, batch: Batch, earlier: Sequence[After]) -> Book:
     Accounts are looked at before holds: a hold that changes in between has an account of another version by then.
     """
     calendars = share_calendars(tx, batch.programme_ids)
-    foreseen_holds, hold_ids = _holds_foreseen(batch.hold_ids, earlier)
+    foreseen_holds, hold_ids = _foreseen(batch.hold_ids, [after.holds for after in earlier])
     wanted = batch.account_ids(()) | {hold.account_id for hold in foreseen_holds.values()}
-    foreseen, account_ids = _accounts_foreseen(wanted, earlier)
+    foreseen, account_ids = _foreseen(wanted, [after.accounts for after in earlier])
     accounts = look_at_accounts(tx, account_ids, held_by=hold_ids) | foreseen
     holds = read_holds(tx, hold_ids) | foreseen_holds
     known = known_transfers(tx, batch.ids)
@@ -195,27 +196,16 @@ def _look(tx: Tx, batch: Batch, earlier: Sequence[After]) -> Book:
     return Book(accounts=accounts, holds=holds, known=known, calendars=calendars)
 
 
-def _holds_foreseen(
-    ids: Collection[TransferId], earlier: Sequence[After]
-) -> tuple[dict[TransferId, HoldState], set[TransferId]]:
-    """Those holds that earlier batches have to do with, as the last of them leaves each; and the others' ids."""
-    found: dict[TransferId, HoldState] = {}
+def _foreseen(
+    ids: Collection[K], earlier: Iterable[Callable[[Collection[K]], Mapping[K, V]]]
+) -> tuple[dict[K, V], set[K]]:
+    """What earlier batches leave of these, each as the last of them leaves it; and the others' ids."""
+    found: dict[K, V] = {}
     others = set(ids)
-    for after in earlier:
-        found |= after.holds(others)
-        others -= found.keys()
-    return found, others
-
-
-def _accounts_foreseen(
-    ids: Collection[AccountId], earlier: Sequence[After]
-) -> tuple[dict[AccountId, Account], set[AccountId]]:
-    """The same of accounts."""
-    found: dict[AccountId, Account] = {}
-    others = set(ids)
-    for after in earlier:
-        found |= after.accounts(others)
-        others -= found.keys()
+    for left_by in earlier:
+        left = left_by(others)
+        found |= left
+        others -= left.keys()
     return found, others
 
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import chain
 
-from ledger.core.batch import Batch, Group, batch_of
+from ledger.core.batch import Batch, Group, Results, batch_of
 from ledger.core.clearance import Clearance
 from ledger.core.commands import Exists, Open, Result
 from ledger.core.decide import Deciding
@@ -23,8 +23,6 @@ from ledger.store.tx import Tx
 from ledger.store.units import unit_codes
 from ledger.store.writing import pack_rest, write_rest
 
-Results = tuple[tuple[Result, ...], ...]
-"""What became of each command, group by group."""
 PIECE = 128
 """How many groups are decided before the first of them goes to the server."""
 
@@ -38,13 +36,20 @@ def post(tx: Tx, groups: Sequence[Group], clearances: Collection[Clearance] = ()
     Raises: InvalidValue when the batch holds more than 8,192 commands, or one of them says what cannot be kept: an id
     of another kind, a time without an offset, a text or metadata that is no Unicode or too long; ClearanceSpent.
     """
-    batch = batch_of(groups)
+    return post_batch(tx, batch_of(groups), clearances)
+
+
+def post_batch(tx: Tx, batch: Batch, clearances: Collection[Clearance] = ()) -> Results:
+    """The same for a batch that was taken together before.
+
+    Raises: InvalidValue when a text or metadata cannot be kept; ClearanceSpent.
+    """
     if not batch.ids:
-        return tuple(() for _ in groups)
+        return tuple(() for _ in batch.groups)
     deciding = Deciding(_read(tx, batch), tx.now)
     # Accounts and clearances stand before the transfers that name them: where there are any, all is decided first.
     whole = batch.of_kind[Open] or clearances
-    return _write(tx, deciding, [groups] if whole else _pieces(groups), clearances)
+    return _write(tx, deciding, [batch.groups] if whole else _pieces(batch.groups), clearances)
 
 
 def post_once(tx: Tx, groups: Sequence[Group], clearances: Collection[Clearance]) -> Results:

@@ -19,9 +19,10 @@ from api.bench.failure import BenchRefused
 from api.bench.row import Row
 from api.bench.scale import Scale
 from api.bench.writers import prepared_left_alone
-from api.posting import PostingLane, Results
+from api.posting import PostingLane
 from api.transactions import SystemClock, transactions
 from ledger import book
+from ledger.core.batch import Results
 from ledger.core.commands import Applied, Post
 from ledger.core.ids import NoticeId
 

@@ -8,7 +8,7 @@ import gc
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ from itertools import chain
 import sqlalchemy as sa
 
 from api.bench.failure import BenchRefused
+from api.posting import PostGroups
 from api.transactions import told_at_end
 from ledger import book
 from ledger.ahead import Ahead
@@ -25,9 +26,6 @@ from ledger.core.commands import Applied, Command, Result
 from ledger.store.rows import insert_rows
 from ledger.store.schema import notices
 from ledger.store.tx import Tx
-
-Results = tuple[tuple[Result, ...], ...]
-PostBatch = Callable[[Tx, Sequence[Sequence[Command]]], Results]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +79,7 @@ def carry(engine: sa.Engine, works: Sequence[Work], *, writers: int, seconds: fl
     return Run(len(carried), sum(work.units for work in carried), taken_s)
 
 
-def carry_one(connection: sa.Connection, batch: Batch, post: PostBatch) -> Results:
+def carry_one(connection: sa.Connection, batch: Batch, post: PostGroups) -> Sequence[tuple[Result, ...]]:
     """One batch in one transaction, committed when this returns."""
     with told_at_end() as at_end, connection.begin():
         tx = Tx(connection, batch.now, secrets.token_bytes, at_end)
@@ -89,7 +87,7 @@ def carry_one(connection: sa.Connection, batch: Batch, post: PostBatch) -> Resul
         return post(tx, batch.groups)
 
 
-def _write(connection: sa.Connection, waiting: deque[Work], deadline: float, post: PostBatch) -> list[Work]:
+def _write(connection: sa.Connection, waiting: deque[Work], deadline: float, post: PostGroups) -> list[Work]:
     """Looks at every answer as it comes, as a caller would, and keeps none of them."""
     carried = []
     while time.perf_counter() < deadline:
@@ -103,7 +101,7 @@ def _write(connection: sa.Connection, waiting: deque[Work], deadline: float, pos
     return carried
 
 
-def _check_applied(batch: Batch, results: Results) -> None:
+def _check_applied(batch: Batch, results: Sequence[tuple[Result, ...]]) -> None:
     for command, result in zip(chain.from_iterable(batch.groups), chain.from_iterable(results), strict=True):
         if type(result) is not Applied or result.id != command.id:
             raise BenchRefused(f"{command.id} was to be applied, and the book says {result}")

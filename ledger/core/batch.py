@@ -23,6 +23,7 @@ from ledger.core.commands import (
     Open,
     Post,
     Release,
+    Result,
     Reverse,
     Unfreeze,
 )
@@ -31,6 +32,8 @@ from ledger.core.ids import AccountId, ProgrammeId, TransferId
 from ledger.core.view import Posted
 
 Group = Sequence[Command]
+Results = tuple[tuple[Result, ...], ...]
+"""What became of each command, group by group."""
 OfKind = Mapping[type[Command], list[Any]]
 """The commands of a batch by what they are, each kind in the order of the batch."""
 

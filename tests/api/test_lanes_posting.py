@@ -11,10 +11,11 @@ import pytest
 import sqlalchemy as sa
 
 from api.gathering import LaneFull, fair_share
-from api.posting import Groups, PostGroups, PostingLane, Results
+from api.posting import Groups, PostGroups, PostingLane
 from api.transactions import SystemClock, Transactions, transactions
 from api.tries import Unreachable
 from ledger import book
+from ledger.core.batch import Results
 from ledger.core.commands import Applied, Exists, Leg, Post, Refusal, Refused, Result
 from ledger.core.errors import InvalidValue
 from ledger.store.tx import Tx
