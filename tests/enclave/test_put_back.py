@@ -151,25 +151,31 @@ def cut_back(log: Path, complaint: str) -> None:
     subprocess.run(["truncate", "-s", found[1], str(log)], check=True)
 
 
+def log_of_a_day(token: SoftHsmToken, directory: Path, database_url: str) -> Path:
+    """The log of an enclave that has signed, and stopped in order."""
+    with token.serving(directory, database_url=database_url) as enclave:
+        assert signed(token, ask_bank(enclave))
+        assert enclave.terminate() == 0
+    return enclave.log_path
+
+
 def test_a_last_round_that_the_disk_kept_in_part_is_cut_off_by_hand(
     token: SoftHsmToken, tmp_path: Path, database: Database
 ) -> None:
     url = database.url("tallystick_enclave")
-    with token.serving(tmp_path, database_url=url) as enclave:
-        assert signed(token, ask_bank(enclave))
-        assert enclave.terminate() == 0
-    whole = enclave.log_path.read_bytes()
+    log = log_of_a_day(token, tmp_path, url)
+    whole = log.read_bytes()
     # A block that was lost, and a later one that was not.
-    enclave.log_path.write_bytes(whole + b'{"at":"2026-' + bytes(4096) + b'"seq":9}\n')
+    log.write_bytes(whole + b'{"at":"2026-' + bytes(4096) + b'"seq":9}\n')
     said = f"the log is broken at line {whole.count(10) + 1} (from byte {len(whole)} on): the line is not a record\n"
 
     for _ in range(2):
         refused = token.serve_and_fail(tmp_path, database_url=url)
         assert (refused.returncode, refused.stderr) == (2, f"enclave: {said}")
-    assert audited(token, enclave.log_path) == (1, "", f"enclave: {said}")
-    cut_back(enclave.log_path, said)
+    assert audited(token, log) == (1, "", f"enclave: {said}")
+    cut_back(log, said)
 
-    code, _, complaint = audited(token, enclave.log_path, "--database-url", url)
+    code, _, complaint = audited(token, log, "--database-url", url)
     assert (code, complaint) == (0, "")
     with token.serving(tmp_path, database_url=url) as again:
         assert signed(token, ask_bank(again))
@@ -179,15 +185,12 @@ def test_a_log_that_is_cut_back_behind_what_the_database_knows_signs_when_its_he
     token: SoftHsmToken, tmp_path: Path, database: Database
 ) -> None:
     url = database.url("tallystick_enclave")
-    with token.serving(tmp_path, database_url=url) as enclave:
-        assert signed(token, ask_bank(enclave))
-        assert enclave.terminate() == 0
-    whole = enclave.log_path.read_bytes()
-    enclave.log_path.write_bytes(whole.replace(b'"granted"', b'"refused"'))
+    log = log_of_a_day(token, tmp_path, url)
+    log.write_bytes(log.read_bytes().replace(b'"granted"', b'"refused"'))
     refused = token.serve_and_fail(tmp_path, database_url=url)
-    cut_back(enclave.log_path, refused.stderr)
+    cut_back(log, refused.stderr)
 
-    code, told, complaint = audited(token, enclave.log_path, "--database-url", url)
+    code, told, complaint = audited(token, log, "--database-url", url)
     assert code == 1
     assert complaint == f"enclave: {refusal(RefusalCode.LOG_PUT_BACK).detail}\n"
     found = re.search("the database has head ([0-9]+)", told)
