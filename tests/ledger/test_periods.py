@@ -123,7 +123,7 @@ def test_what_was_closed_is_opened_whenever_one_likes() -> None:
 Step = tuple[str, int, int]
 steps = st.lists(
     st.one_of(
-        st.tuples(st.just("open"), st.integers(-12, -1), st.integers(1, 3)),
+        st.tuples(st.just("a new one"), st.integers(-12, -1), st.integers(1, 3)),
         st.tuples(st.sampled_from([state.value for state in PeriodState]), st.integers(0, 7), st.just(0)),
     ),
     max_size=40,
@@ -137,7 +137,7 @@ def test_whatever_is_asked_the_calendar_closes_from_its_beginning_and_never_over
     standing: list[Period] = []
 
     for what, where, length in asked:
-        if what == "open":
+        if what == "a new one":
             new = period(where, min(where + length, 0))
             if objection_to_opening(new, standing) is None:
                 standing.append(new)
