@@ -5,6 +5,7 @@ inside a transaction.
 """
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -42,9 +43,11 @@ from partners.contract import (
     Answer,
     Informational,
     MoneyArrived,
+    NoticeMeaning,
     PaymentState,
     PayoutAdvanced,
     PayoutReturned,
+    StatementArrived,
     StatementReady,
 )
 from partners.host.bank import BankHost
@@ -139,7 +142,13 @@ class Jobs:
             mark_processed(tx, notice_id)
 
     def _heed(self, tx: Tx, connection: str, notice_id: NoticeId, body: bytes) -> None:
-        match self.parts.banks[connection].read(body).meaning:
+        for meaning in self.parts.banks[connection].read(body).meanings:
+            self._take_in(tx, connection, notice_id, meaning, body)
+
+    def _take_in(
+        self, tx: Tx, connection: str, notice_id: NoticeId, meaning: NoticeMeaning, body: bytes
+    ) -> None:
+        match meaning:
             case MoneyArrived() as arrived if self._is_own_money(tx, connection, arrived.creditor_iban):
                 pass
             case MoneyArrived() as arrived:
@@ -158,6 +167,8 @@ class Jobs:
                 payouts.learn(tx, [word])
             case StatementReady(message_id, pages):
                 promise(tx, "fetch_statement", connection=connection, message_id=message_id, pages=pages)
+            case StatementArrived(statements):
+                self._import(tx, connection, statements, document=body)
             case Informational():
                 pass
 
@@ -216,6 +227,8 @@ class Jobs:
             programme = read_programmes(tx, [wish.programme_id])[wish.programme_id]
         bank = self.parts.banks[programme.bank_connection]
         answer = bank.request_statements(starts_at=wish.starts_at, ends_at=wish.ends_at)
+        if answer is None:
+            return  # the wish is fulfilled by the statement that the bank sends anyway
         if not isinstance(answer, Answer):
             raise NotYet("the bank did not answer")
         if answer.status in HTTP_REFUSED:
@@ -229,10 +242,14 @@ class Jobs:
         documents = [bank.fetch_statement_page(message_id, page) for page in range(1, pages + 1)]
         found = bank.adapter.parse_statement(documents[0], *documents[1:])
         with self.parts.transactions() as tx:
-            for programme in programmes_at_bank(tx, connection):
-                if covers(programme, found):
-                    import_statements(tx, programme, found, document=b"".join(documents))
-                    reconcile(tx, programme.id)
+            self._import(tx, connection, found, document=b"".join(documents))
+
+    def _import(self, tx: Tx, connection: str, found: Sequence[Statement], *, document: bytes) -> None:
+        """Keeps statements for every programme whose account they cover, and reconciles."""
+        for programme in programmes_at_bank(tx, connection):
+            if covers(programme, found):
+                import_statements(tx, programme, found, document=document)
+                reconcile(tx, programme.id)
 
     def ask_for_yesterday(self) -> None:
         """Wishes for the statements of the bank's last whole day, for every programme that it knew then."""
@@ -372,6 +389,6 @@ def origin(programme_name: str) -> str:
     return f"tallystick.dev/{programme_name}"
 
 
-def covers(programme: Programme, statements: tuple[Statement, ...]) -> bool:
+def covers(programme: Programme, statements: Sequence[Statement]) -> bool:
     """Whether a document holds a statement of one of the programme's own accounts."""
     return any(item.iban in {programme.safeguarding_iban, programme.operating_iban} for item in statements)

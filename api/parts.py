@@ -4,7 +4,6 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import entry_points
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -18,11 +17,9 @@ from compliance.policy import Policies, load_policies
 from enclave.client import EnclaveClient
 from enclave.pinned_hashes import Pins, PinsUnreadable, read_pins
 from ledger.store.tx import Tx
-from partners.contract import Adapter
+from partners.host.adapters import AdapterUnusable, load_adapter
 from partners.host.bank import BankHost, Connection
 from partners.host.transport import BankTransport
-
-ADAPTERS = "tallystick.adapters"
 
 WallClock = Callable[[], datetime]
 
@@ -104,12 +101,8 @@ def _host(
         payout_token=bank.payout_token_file.read_text().strip(),
         webhook_key_pem=bank.webhook_key_file.read_bytes(),
     )
-    return BankHost(connection, _adapter(bank.adapter), transport, enclave, opened, wall_clock)
-
-
-def _adapter(name: str) -> Adapter:
-    """The adapter of that name, whichever package brings it."""
-    for found in entry_points(group=ADAPTERS, name=name):
-        adapter: Adapter = found.load()()
-        return adapter
-    raise SettingsInvalid(f"No installed package brings an adapter {name!r} ({ADAPTERS}).")
+    try:
+        adapter = load_adapter(bank.adapter)
+    except AdapterUnusable as error:
+        raise SettingsInvalid(f"The connection {bank.name!r}: {error}") from error
+    return BankHost(connection, adapter, transport, enclave, opened, wall_clock)

@@ -77,7 +77,7 @@ def parse_notice(body: bytes) -> Notice:
         raise Unreadable("Payload is missing.")
     payload = envelope["Payload"]
     key = digest({"type": type_, "version": version, "payload": _canonical(payload)}).hex()
-    return Notice(key=key, type=type_, meaning=_meaning(type_, version, payload))
+    return Notice(key=key, type=type_, meanings=(_meaning(type_, version, payload),))
 
 
 def acknowledge(body: bytes) -> Acknowledgement:

@@ -19,6 +19,7 @@ from partners.clearbank.references import bank_id, is_guid
 from partners.contract import (
     Accepted,
     Answer,
+    Fault,
     Instruction,
     NotSent,
     Outcome,
@@ -158,7 +159,7 @@ def _refusal(answer: Answer) -> Outcome:
     except Unreadable:
         return Unknown(f"status {answer.status} came with a body that cannot be read")
     title = optional_text(problem, "title") or _REFUSALS[answer.status]
-    fault = "unknown" if answer.status == 422 else "us"
+    fault: Fault = "unknown" if answer.status == 422 else "us"
     return Rejected(
         Reason(namespace=HTTP_NAMESPACE, code=str(answer.status), text=title[:_TITLE_MAX], fault=fault)
     )

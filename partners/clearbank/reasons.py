@@ -8,14 +8,15 @@ Source: ISO 20022 external status, return and cancellation reason codes; ClearBa
 cancellation and rejection codes.
 """
 
+from collections.abc import Mapping
 from typing import Final
 
-from partners.contract import Reason
+from partners.contract import Fault, Reason
 
 ISO: Final = "iso.external_status_reason1"
 OWN: Final = "clearbank"
 
-_ISO_CODES: Final = {
+_ISO_CODES: Final[Mapping[str, tuple[str, Fault]]] = {
     "AB05": ("The payee's bank did not answer in time.", "bank"),
     "AB08": ("The payee's bank is offline.", "bank"),
     "AB09": ("The payee's bank met an error.", "bank"),
@@ -77,7 +78,7 @@ _ISO_CODES: Final = {
     "UPAY": ("The payment is not due.", "payer"),
 }
 
-_OWN_CODES: Final = {
+_OWN_CODES: Final[Mapping[str, tuple[str, Fault]]] = {
     "AB15": ("It would have touched a suspense account.", "us"),
     "CB01": ("The bank gives no reason.", "unknown"),
     "CB02": ("The payee's bank cannot be derived from the account number, or cannot be reached.", "payee"),

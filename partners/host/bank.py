@@ -28,12 +28,12 @@ from ledger.store.programmes import Programme, read_programmes
 from ledger.store.tx import Tx
 from partners.contract import (
     Accepted,
-    Acknowledgement,
     Adapter,
     Answer,
     Instruction,
     Notice,
     NotSent,
+    Operation,
     Outcome,
     PaymentState,
     PaymentStatus,
@@ -45,10 +45,12 @@ from partners.contract import (
     Unknown,
     Unreadable,
     VirtualIban,
+    VirtualIbans,
 )
 from partners.host.calendar import is_open, next_opening
 from partners.host.transport import BankTransport
 
+HTTP_OK = 200
 ENQUIRY_PAGES_MAX = 20
 ENQUIRY_WINDOW = timedelta(days=1)
 CLOSED_RETRY_MAX_S = 60  # a closed rail is looked at again at least this often: test clocks move
@@ -59,6 +61,14 @@ _TRIGGERS = {
     PaymentState.SETTLED: PayoutTrigger.SETTLE,
     PaymentState.FAILED: PayoutTrigger.REJECT,
 }
+
+
+class NotOffered(Exception):
+    """The bank does not offer what it was asked for; its manifest says so."""
+
+    def __init__(self, connection: str, operation: Operation) -> None:
+        super().__init__(f"The bank of {connection!r} does not offer {operation}.")
+        self.operation = operation
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +228,8 @@ class BankHost:
                 until=until + ENQUIRY_WINDOW,
                 page=page,
             )
+            if request is None:
+                break  # this bank says it by a notice or a statement, and cannot be asked
             answer = self.ask(request)
             if not isinstance(answer, Answer):
                 break
@@ -252,7 +264,7 @@ class BankHost:
         """
         self.adapter.verify_notice(headers=headers, body=body, public_key_pem=self.connection.webhook_key_pem)
         notice = self.adapter.parse_notice(body)
-        owed: Acknowledgement = self.adapter.acknowledge(body)
+        owed = self.adapter.acknowledge(body)
         with self.transactions() as tx:
             notice_id, new = keep_notice(
                 tx,
@@ -264,6 +276,8 @@ class BankHost:
             )
             if new:
                 promise(tx, "process_notice", notice_id=notice_id)
+        if owed is None:
+            return SignedAcknowledgement(HTTP_OK, b"", {})
         signed = self.enclave.bank_message(profile=owed.profile, body=owed.body, scheme=self._scheme)
         return SignedAcknowledgement(owed.status, owed.body, _fields(signed))
 
@@ -279,19 +293,33 @@ class BankHost:
 
     # --- reading and asking ----------------------------------------------------------------------------------------
 
-    def request_statements(self, *, starts_at: datetime, ends_at: datetime) -> Answer | NotSent | Unknown:
-        """Asks for the statements of a window; the bank says by a notice when they are ready."""
-        return self.ask(self.adapter.statement_request(starts_at=starts_at, ends_at=ends_at))
+    def request_statements(
+        self, *, starts_at: datetime, ends_at: datetime
+    ) -> Answer | NotSent | Unknown | None:
+        """Asks for the statements of a window; the bank says by a notice when they are ready.
+
+        None: this bank sends its statements unasked.
+        """
+        request = self.adapter.statement_request(starts_at=starts_at, ends_at=ends_at)
+        return None if request is None else self.ask(request)
 
     def fetch_statement_page(self, message_id: str, page: int) -> bytes:
         """One page of a ready statement. Raises: Unreadable when the bank does not give it."""
-        answer = self.ask(self.adapter.statement_page_request(message_id, page))
-        if not isinstance(answer, Answer) or answer.status != 200:
+        request = self.adapter.statement_page_request(message_id, page)
+        if request is None:
+            raise Unreadable(f"statement {message_id} is said to be ready by a bank that gives out no pages")
+        answer = self.ask(request)
+        if not isinstance(answer, Answer) or answer.status != HTTP_OK:
             raise Unreadable(f"page {page} of statement {message_id} was not given: {answer!r:.200}")
         return answer.body
 
     def open_virtual_iban(self, *, account_id: str, owner: str) -> VirtualIban:
-        """A virtual IBAN under the safeguarding account. Raises: Unreadable when the bank does not give one."""
+        """A virtual IBAN under the safeguarding account.
+
+        Raises: Unreadable when the bank does not give one, NotOffered when it gives none at all.
+        """
+        if not isinstance(self.adapter, VirtualIbans):
+            raise NotOffered(self.connection.name, Operation.VIRTUAL_IBAN)
         answer = self.ask(self.adapter.virtual_iban_request(account_id=account_id, owner=owner))
         if not isinstance(answer, Answer):
             raise Unreadable(f"the bank gave no virtual IBAN: {answer!r:.200}")

@@ -34,5 +34,5 @@ def test_polls_begin_soon_and_grow_apart(rail: Rail, first_s: int) -> None:
 
 def test_only_the_payment_id_is_stable() -> None:
     assert MANIFEST.stable_references == {"payment_id"}
-    assert MANIFEST.request_id_max == 83
+    assert MANIFEST.request_ids.length_max == 83
     assert MANIFEST.statement_span_max == timedelta(hours=25)

@@ -48,7 +48,8 @@ def webhook(type_: str, payload: object, *, version: int = 1, nonce: int = 7) ->
 
 
 def meaning(type_: str, payload: object, *, version: int = 1) -> NoticeMeaning:
-    return BANK.parse_notice(webhook(type_, payload, version=version)).meaning
+    (meaning,) = BANK.parse_notice(webhook(type_, payload, version=version)).meanings
+    return meaning
 
 
 # --- signatures ---------------------------------------------------------------------------------------------
@@ -190,7 +191,7 @@ def test_amount_is_exact_however_it_is_written(written: str) -> None:
         b'"Amount": 10.5', b'"Amount": ' + written.encode()
     )
 
-    news = BANK.parse_notice(body).meaning
+    (news,) = BANK.parse_notice(body).meanings
 
     assert isinstance(news, MoneyArrived)
     assert news.amount_minor == 1050
@@ -213,7 +214,7 @@ def test_arrived_amount_round_trips(amount_minor: int) -> None:
     written = f"{amount_minor // 100}.{amount_minor % 100:02d}".encode()
     body = webhook("Sepa.Ct.InboundPayment.Completed", sct_arrival()).replace(b"10.5", written)
 
-    news = BANK.parse_notice(body).meaning
+    (news,) = BANK.parse_notice(body).meanings
 
     assert isinstance(news, MoneyArrived)
     assert news.amount_minor == amount_minor
@@ -326,7 +327,7 @@ def test_missing_version_is_the_first() -> None:
         {"Type": "Sepa.Ct.OutboundPayment.Completed", "Payload": {**IDS, "EndToEndIdentification": "x"}}
     )
 
-    assert isinstance(BANK.parse_notice(body.encode()).meaning, PayoutAdvanced)
+    assert isinstance(BANK.parse_notice(body.encode()).meanings[0], PayoutAdvanced)
 
 
 @pytest.mark.parametrize("field", ["PaymentId", "TransactionId", "EndToEndIdentification"])

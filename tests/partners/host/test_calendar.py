@@ -1,16 +1,23 @@
 """Orders wait for the hours in which a bank takes them."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from partners.contract import Hours
+from partners.contract import AfterHours, Hours
 from partners.host.calendar import easter_sunday, is_business_day, is_open, next_opening
 
-OFFICE = Hours(zone="Europe/Amsterdam", opens=time(7), closes=time(16), business_days_only=True)
-EVERY_DAY = Hours(zone="Europe/Amsterdam", opens=time(7), closes=time(16), business_days_only=False)
+OFFICE = Hours(
+    zone="Europe/Amsterdam",
+    opens=time(7),
+    closes=time(16),
+    business_days_only=True,
+    after_hours=AfterHours.REFUSED,
+)
+EVERY_DAY = replace(OFFICE, business_days_only=False)
 
 
 def at(text: str) -> datetime:
