@@ -251,6 +251,13 @@ class PayoutBody(Body):
     currency: CurrencyCode
     rail: Rail
     remittance: Annotated[str, BeforeValidator(_plain_text), Field(min_length=3, max_length=140)]
+    send_at: Moment | None = None
+
+
+class WhyBody(Body):
+    """Why somebody does this to a payout: people read it in its history."""
+
+    reason: Annotated[str, BeforeValidator(_plain_text), Field(min_length=3, max_length=140)]
 
 
 class ApprovalBody(Body):
@@ -267,6 +274,7 @@ class SweepBody(Body):
     amount_minor: Minor
     currency: CurrencyCode
     rail: Rail = Rail.SCT
+    send_at: Moment | None = None
 
 
 class StatementRequestBody(Body):

@@ -22,7 +22,7 @@ from enclave.notes import key_of_note
 from enclave.refusals import RefusalCode
 from ledger.core.errors import EvidenceBroken
 from ledger.core.ids import NoticeId, PartyId, PayoutId, ProgrammeId
-from ledger.core.payout import PayoutState, PayoutTrigger
+from ledger.core.payout import UNSETTLED, PayoutTrigger
 from ledger.core.statement import Statement
 from ledger.evidence.export import build_package, write_package
 from ledger.evidence.log import TreeHead, append_leaves, keep_checkpoint
@@ -53,6 +53,7 @@ from partners.contract import (
 from partners.host.bank import BankHost
 
 OVERDUE_MAX = 200
+TURNS_MAX = 200  # at once; the next time takes up the others
 OVERDUE_AFTER = timedelta(seconds=payouts.RETRY_DELAY_MAX_S + 300)  # by then any promise to try again was due
 RESCREEN_PAGE = 200
 LEFT_BEHIND = timedelta(minutes=15)  # far longer than any sending takes
@@ -62,7 +63,7 @@ STATEMENT_HOUR = 3  # when the bank has closed the day before, in its own zone
 HTTP_REFUSED = range(400, 500)
 _log = logging.getLogger("tallystick.jobs")
 _TRIGGERS = {
-    PaymentState.PENDING: PayoutTrigger.ACCEPT,
+    PaymentState.PENDING: PayoutTrigger.PROGRESS,
     PaymentState.SETTLED: PayoutTrigger.SETTLE,
     PaymentState.FAILED: PayoutTrigger.REJECT,
 }
@@ -105,7 +106,7 @@ class Jobs:
         with self.parts.transactions() as tx:
             waiting = overdue(tx, before=tx.now - OVERDUE_AFTER, limit=OVERDUE_MAX)
             waiting += left_behind(tx, before=tx.now - LEFT_BEHIND, limit=OVERDUE_MAX)
-            unsure = payouts_in(tx, {PayoutState.UNKNOWN, PayoutState.ACCEPTED}, limit=OVERDUE_MAX)
+            unsure = payouts_in(tx, UNSETTLED, limit=OVERDUE_MAX)
             unheeded = unprocessed_webhooks(tx, limit=OVERDUE_MAX)
         left_undone = [partial(self.send_payout, payout.id) for payout in waiting]
         left_undone += [partial(self._enquire_once, payout.id) for payout in unsure]
@@ -128,6 +129,13 @@ class Jobs:
                 return None
             programme = read_programmes(tx, [found.programme_id])[found.programme_id]
         return self.parts.banks[programme.bank_connection]
+
+    def release_due(self) -> None:
+        """Queues the payouts whose time has come, in turns, until none is left."""
+        for _ in range(TURNS_MAX):
+            with self.parts.transactions() as tx:
+                if payouts.release_due(tx) < payouts.DUE_MAX:
+                    return
 
     # --- what banks tell us ----------------------------------------------------------------------------------
 
@@ -162,7 +170,12 @@ class Jobs:
             case PayoutReturned() as news:
                 reason = f"{news.reason.code}: {news.reason.text}"
                 word = payouts.News(
-                    news.end_to_end_id, PayoutTrigger.RETURN, notice_id, news.transaction_id, reason
+                    news.end_to_end_id,
+                    PayoutTrigger.RETURN,
+                    notice_id,
+                    news.transaction_id,
+                    reason,
+                    news.amount_minor,
                 )
                 payouts.learn(tx, [word])
             case StatementReady(message_id, pages):

@@ -10,7 +10,7 @@ from ledger.core.account import Status
 from ledger.core.card import Card
 from ledger.core.cart import CartLine, Checkout
 from ledger.core.money import Split, SplitTo
-from ledger.core.payout import PayoutState, refusal_in
+from ledger.core.payout import WAITING, PayoutState, refusal_in
 from ledger.core.unit import Unit
 from ledger.flows.carts import Moved
 from ledger.reports.reconciliation import KINDS, Reconciliation
@@ -297,7 +297,7 @@ def approval_of(item: Payout, approvals: Sequence[Approval]) -> Json:
 
 def _waits_for(item: Payout, attempts: Sequence[Attempt]) -> str | None:
     """Why a payout was not sent when it was last tried: the code of the enclave's refusal, if that is what it was."""
-    if item.state is not PayoutState.QUEUED or not attempts:
+    if item.state not in WAITING or not attempts:
         return None
     return refusal_in(attempts[-1].cause) or attempts[-1].cause
 
@@ -321,6 +321,9 @@ def payout(
         "creditor_iban": item.creditor_iban,
         "end_to_end_id": item.end_to_end_id,
         "state": item.state.value,
+        "send_at": moment(item.send_at),
+        "due_at": moment(item.due_at) if item.state is PayoutState.SCHEDULED else None,
+        "returned_minor": item.returned_minor,
         "waits_for": _waits_for(item, attempts),
         **approval_of(item, approvals),
         "attempts": [_attempt(attempt) for attempt in attempts],

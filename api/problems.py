@@ -44,6 +44,7 @@ _UNPROCESSABLE = frozenset(
         "role_wrong",
         "rail_unknown",
         "not_sepa_text",
+        "send_at_out_of_range",
         "payout_account_missing",
     }
 )

@@ -1,6 +1,7 @@
 """Payouts that have waited so long for a signature that the gate has to look at their orders once more."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TypedDict
 
 from compliance.gate import Gate
@@ -54,6 +55,7 @@ class _Said(TypedDict):
     end_to_end_id: str
     remittance: str
     initiator: str
+    send_at: datetime | None
 
 
 def _order_of(payout: Payout) -> PayoutOrder | SweepOrder:
@@ -73,5 +75,6 @@ def _order_of(payout: Payout) -> PayoutOrder | SweepOrder:
         "end_to_end_id": payout.end_to_end_id,
         "remittance": payout.remittance,
         "initiator": payout.initiator,
+        "send_at": payout.send_at,
     }
     return SweepOrder(**said) if payout.party_id is None else PayoutOrder(**said, party_id=payout.party_id)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from api import present
 from api.bodies import PayoutBody, SweepBody
@@ -25,6 +26,7 @@ from partners.sepa_text import is_sepa_text, sepa_text
 
 NAME_MAX = 70
 REMITTANCE_MAX = 140
+AHEAD_MAX = timedelta(days=366)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ class PayoutHandlers:
                 "payout_account_missing", "This party has no account to be paid out to.", "party_id"
             )
         payout_id = PayoutId(tx.new_id("pay"))
-        return self._check(programme, body) or PayoutOrder(
+        return self._check(tx, programme, body) or PayoutOrder(
             payout_id=payout_id,
             programme_id=programme.id,
             party_id=party.id,
@@ -87,12 +89,13 @@ class PayoutHandlers:
             end_to_end_id=end_to_end_id_of(payout_id),
             remittance=body.remittance,
             initiator=ask.client,
+            send_at=body.send_at,
         )
 
     def _sweep(self, tx: Tx, ask: Ask, programme: Programme, account_id: AccountId) -> SweepOrder | Declined:
         body: SweepBody = ask.payload[0]
         payout_id = PayoutId(tx.new_id("pay"))
-        return self._check(programme, body) or SweepOrder(
+        return self._check(tx, programme, body) or SweepOrder(
             payout_id=payout_id,
             programme_id=programme.id,
             account_id=account_id,
@@ -107,10 +110,15 @@ class PayoutHandlers:
             end_to_end_id=end_to_end_id_of(payout_id),
             remittance=sepa_text(f"Sweep {body.reference}", max_length=REMITTANCE_MAX),
             initiator=ask.client,
+            send_at=body.send_at,
         )
 
-    def _check(self, programme: Programme, body: PayoutBody | SweepBody) -> Declined | None:
+    def _check(self, tx: Tx, programme: Programme, body: PayoutBody | SweepBody) -> Declined | None:
         """What the bank could never carry is refused before any money moves."""
+        if body.send_at is not None and not tx.now < body.send_at <= tx.now + AHEAD_MAX:
+            return Declined(
+                "send_at_out_of_range", f"A payout is sent within {AHEAD_MAX.days} days from now.", "send_at"
+            )
         if body.currency != programme.currency:
             return Declined(
                 "currency_differs", f"This programme's money is {programme.currency}.", "currency"

@@ -8,8 +8,9 @@ from starlette.responses import Response
 
 from api import desk, present
 from api.auth import Caller, Needs, Scope
-from api.bodies import ApprovalBody, PayoutBody, SweepBody
+from api.bodies import ApprovalBody, PayoutBody, SweepBody, WhyBody
 from api.handlers.approvals import approve_payouts
+from api.handlers.waiting_payouts import cancel_payouts, hold_payouts, resume_payouts
 from api.problems import not_found
 from api.strict import StrictRoute
 from ledger.core.ids import PayoutId, ProgrammeId, is_id
@@ -21,6 +22,7 @@ from ledger.store.tx import Tx
 
 router = APIRouter(prefix="/v1", tags=["payouts"], route_class=StrictRoute)
 Payments = Depends(Needs(Scope.PAYMENTS))
+Compliance = Depends(Needs(Scope.COMPLIANCE))
 PayoutPage = Depends(desk.page("pay"))
 
 
@@ -68,6 +70,30 @@ async def approve_payout(
 ) -> Response:
     """Keeps an approver's signature and has the payout tried again. Whether it counts, only the enclave says."""
     return await desk.write(request, caller, approve_payouts, body, payout_id)
+
+
+@router.post("/payouts/{payout_id}/cancellations", status_code=201)
+async def cancel_payout(
+    request: Request, payout_id: str, body: WhyBody, caller: Caller = Payments
+) -> Response:
+    """Calls off a payout that waits and was never signed, and gives its money back."""
+    return await desk.write(request, caller, cancel_payouts, body, payout_id)
+
+
+@router.post("/payouts/{payout_id}/holds", status_code=201)
+async def hold_payout(
+    request: Request, payout_id: str, body: WhyBody, caller: Caller = Compliance
+) -> Response:
+    """Keeps a payout that waits from being sent, until somebody resumes it."""
+    return await desk.write(request, caller, hold_payouts, body, payout_id)
+
+
+@router.post("/payouts/{payout_id}/resumptions", status_code=201)
+async def resume_payout(
+    request: Request, payout_id: str, body: WhyBody, caller: Caller = Compliance
+) -> Response:
+    """Lets a held payout go on its way."""
+    return await desk.write(request, caller, resume_payouts, body, payout_id)
 
 
 def _shown(tx: Tx, programme_id: ProgrammeId, found: Sequence[Payout]) -> list[present.Json]:

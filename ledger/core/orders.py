@@ -170,6 +170,7 @@ class _PaymentOrder:
     end_to_end_id: str
     remittance: str
     initiator: str
+    send_at: datetime | None = None  # not before this time; None: as soon as its rail is open
 
     @property
     def id(self) -> str:
@@ -234,9 +235,14 @@ Order = (
 )
 
 
+_NOT_SAID = object()
+
+
 def order_text(order: Order) -> str:
     """The canonical text of an order, with its kind: what a clearance is bound to."""
     said = _said_of_transfers(order) if isinstance(order, TransferOrder) else asdict(order)
+    if said.get("send_at", _NOT_SAID) is None:
+        del said["send_at"]  # what an order leaves open is not in its text, which is older than the field
     return canonical_text({"order": order.kind.value} | {key: _plain(value) for key, value in said.items()})
 
 

@@ -6,7 +6,7 @@ would be one that a broken-into application passes.
 
 from ledger.core.canonical import Canonical
 from ledger.core.declined import Declined
-from ledger.core.payout import PayoutState
+from ledger.core.payout import WAITING, PayoutState
 from ledger.store.approvals import approvals_of, insert_approval
 from ledger.store.events import Event, record_events
 from ledger.store.jobs import promise
@@ -17,7 +17,7 @@ APPROVALS_MAX = (
     32  # of one payout, with what is forged or sent twice; the enclave reads no more than twice as many
 )
 
-_MAY_WAIT = frozenset({PayoutState.QUEUED, PayoutState.SUBMITTED})
+_MAY_WAIT = WAITING | {PayoutState.SUBMITTED}
 
 
 def approve(tx: Tx, payout: Payout, *, approver_id: str, signature: bytes) -> Declined | None:

@@ -56,7 +56,9 @@ def verify(tx: Tx, account: PayoutAccount, *, how: str, by: str) -> Declined | N
         return Declined("four_eyes", "An account is verified by another client than the one that set it.")
     if insert_verification(tx, account.id, how=how, verified_by=by):
         record_events(tx, [_event(account, "payout_account.verified", by)])
-        waiting = payouts_to(tx, account.programme_id, account.iban, {PayoutState.QUEUED})
+        waiting = payouts_to(
+            tx, account.programme_id, account.iban, {PayoutState.QUEUED, PayoutState.PENDING_APPROVAL}
+        )
         promise_each(tx, "send_payout", [{"payout_id": payout.id} for payout in waiting])
     return None
 

@@ -28,15 +28,25 @@ from ledger.core.ids import (
     derived,
 )
 from ledger.core.orders import PayoutOrder, SweepOrder
-from ledger.core.payout import PayoutState, PayoutTrigger, advance
+from ledger.core.payout import (
+    APPROVALS_MISSING,
+    WAITING,
+    PayoutState,
+    PayoutTrigger,
+    advance,
+    is_old_news,
+    refusal_in,
+)
 from ledger.store.accounts import lock_accounts, programme_accounts, shared_accounts
 from ledger.store.events import Event, record_events
 from ledger.store.jobs import promise, promise_each
+from ledger.store.known import known_transfers
 from ledger.store.payouts import (
     Attempt,
     Payout,
     attempts_of,
     insert_payouts,
+    lock_due,
     lock_payouts,
     lock_payouts_by_reference,
     open_attempts,
@@ -44,7 +54,7 @@ from ledger.store.payouts import (
     references_taken,
     save_outcome,
     save_signed,
-    save_states,
+    save_steps,
 )
 from ledger.store.programmes import Programme, read_programmes
 from ledger.store.tx import Tx
@@ -53,17 +63,22 @@ ATTEMPTS_MAX = 100  # more than three days at the longest delay
 RETRY_DELAY_S = 10  # after the first attempt that provably reached nobody; then twice as long each time
 RETRY_DELAY_MAX_S = 3600
 WAITING_MAX = timedelta(days=7)  # for a signature, counted from the first attempt
+DUE_MAX = 500  # queued in one transaction; the next one takes up the others
 
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """What became of a payout, by the bank's own word. `transaction_id` is the bank's id of its posting."""
+    """What became of a payout, by the bank's own word. `transaction_id` is the bank's id of its posting.
+
+    `amount_minor` is how much came back, in a return; None: all that had not come back before. Units: minor units.
+    """
 
     end_to_end_id: str
     trigger: PayoutTrigger
     notice_id: NoticeId
     transaction_id: str | None
     reason: str
+    amount_minor: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +89,7 @@ class _Places:
 
 
 def order(tx: Tx, cleared: Sequence[Cleared[PayoutOrder | SweepOrder]]) -> tuple[Payout | Declined, ...]:
-    """Takes the money out of its balance and promises to send it."""
+    """Takes the money out of its balance and promises to send it, at once or when its time comes."""
     orders = [item.order for item in cleared]
     answers = _check(tx, orders)
     programmes = read_programmes(tx, {item.programme_id for item in orders})
@@ -86,10 +101,11 @@ def order(tx: Tx, cleared: Sequence[Cleared[PayoutOrder | SweepOrder]]) -> tuple
         if isinstance(result, Refused):
             answers[item.order.payout_id] = declined_by_book(result)
     done = [item for item in sound if item.order.payout_id not in answers]
-    ordered = {item.order.payout_id: _payout(item, programmes[item.order.programme_id]) for item in done}
+    ordered = {item.order.payout_id: _payout(tx, item, programmes[item.order.programme_id]) for item in done}
     insert_payouts(tx, list(ordered.values()))
-    record_events(tx, [_event(payout, "payout.queued") for payout in ordered.values()])
-    promise_each(tx, "send_payout", [{"payout_id": payout_id} for payout_id in ordered])
+    record_events(tx, [_event(payout, f"payout.{payout.state}") for payout in ordered.values()])
+    now = [payout for payout in ordered.values() if payout.state is PayoutState.QUEUED]
+    promise_each(tx, "send_payout", [{"payout_id": payout.id} for payout in now])
     return tuple(answers.get(item.payout_id) or ordered[item.payout_id] for item in orders)
 
 
@@ -149,6 +165,58 @@ def _given_up(tx: Tx, earlier: Sequence[Attempt]) -> str | None:
     return None
 
 
+def schedule(tx: Tx, payout: Payout, *, due_at: datetime, reason: str) -> None:
+    """Puts a queued payout off until a time: its rail is closed."""
+    word = _Word(None, None, reason)
+    _advance(tx, replace(payout, due_at=due_at), PayoutTrigger.SCHEDULE, word)
+
+
+def release_due(tx: Tx) -> int:
+    """Queues the payouts whose time has come, at most `DUE_MAX`; says how many they were."""
+    due = lock_due(tx, limit=DUE_MAX)
+    for payout in due:
+        _advance(tx, payout, PayoutTrigger.DUE, _Word(None, None, ""))
+    return len(due)
+
+
+def cancel(tx: Tx, payout: Payout, *, reason: str) -> Payout | Declined:
+    """Calls off a payout that waits and gives its money back.
+
+    Declines one that was signed at any time, even if that attempt reached nobody: somebody between us and the bank may
+    have said so, and only the bank's word gives money back.
+    """
+    if payout.state not in WAITING:
+        return Declined(
+            "payout_not_waiting", f"This payout is {payout.state}: only one that waits is called off."
+        )
+    if any(attempt.signature is not None for attempt in attempts_of(tx, [payout.id])[payout.id]):
+        return Declined(
+            "payout_was_signed", "This payout was signed once: only its bank can say that it has it not."
+        )
+    return _advance(tx, payout, PayoutTrigger.CANCEL, _Word(None, None, reason))
+
+
+def hold(tx: Tx, payout: Payout, *, reason: str) -> Payout | Declined:
+    """Keeps a payout that waits from being sent, until somebody resumes it."""
+    if payout.state is PayoutState.HELD:
+        return payout
+    if payout.state not in WAITING:
+        return Declined("payout_not_waiting", f"This payout is {payout.state}: only one that waits is held.")
+    return _advance(tx, payout, PayoutTrigger.HOLD, _Word(None, None, reason))
+
+
+def resume(tx: Tx, payout: Payout, *, reason: str) -> Payout | Declined:
+    """Lets a held payout go on its way: it is sent at once, or at its time if that has not come."""
+    if payout.state is not PayoutState.HELD:
+        return Declined(
+            "payout_not_held", f"This payout is {payout.state}: only one that is held is resumed."
+        )
+    resumed = _advance(tx, payout, PayoutTrigger.RESUME, _Word(None, None, reason))
+    if payout.send_at is not None and payout.send_at > tx.now:
+        return _advance(tx, resumed, PayoutTrigger.SCHEDULE, _Word(None, None, "its time has not come"))
+    return resumed
+
+
 def turn_away(tx: Tx, payout: Payout, earlier: Sequence[Attempt], *, reason: str) -> None:
     """Ends a queued payout that is not to be tried again.
 
@@ -178,12 +246,14 @@ def conclude(
     notice_id: NoticeId | None,
 ) -> None:
     """Records what became of an attempt, once; moves the payout on unless a notice has already moved it further."""
+    if trigger is PayoutTrigger.NOT_SENT and refusal_in(cause) == APPROVALS_MISSING:
+        trigger = PayoutTrigger.LACK_APPROVAL
     payout = lock_payouts(tx, [attempt.payout_id])[attempt.payout_id]
     latest = attempts_of(tx, [attempt.payout_id])[attempt.payout_id][-1]
     if latest.id != attempt.id or latest.outcome is not None:
         return
     outcome = _OUTCOMES[trigger]
-    if trigger is PayoutTrigger.NOT_SENT and payout.state is not PayoutState.SUBMITTED:
+    if _OUTCOMES[trigger] == "not_sent" and payout.state is not PayoutState.SUBMITTED:
         outcome = "unknown"  # the bank has told us of an order that we believed was never sent
     save_outcome(tx, attempt.id, outcome=outcome, cause=cause, references=references)
     _advance(tx, payout, trigger, _Word(notice_id, None, cause))
@@ -195,8 +265,8 @@ def learn(tx: Tx, news: Sequence[News]) -> tuple[bool, ...]:
     for item in news:
         payout = known.get(item.end_to_end_id)
         if payout is not None:
-            word = _Word(item.notice_id, item.transaction_id, item.reason)
-            known[item.end_to_end_id] = _advance(tx, payout, item.trigger, word)
+            word = _Word(item.notice_id, item.transaction_id, item.reason, item.amount_minor)
+            known[item.end_to_end_id] = _learn_one(tx, payout, item.trigger, word)
     return tuple(item.end_to_end_id in known for item in news)
 
 
@@ -204,6 +274,7 @@ _OUTCOMES = {
     PayoutTrigger.ACCEPT: "accepted",
     PayoutTrigger.REJECT: "rejected",
     PayoutTrigger.NOT_SENT: "not_sent",
+    PayoutTrigger.LACK_APPROVAL: "not_sent",
     PayoutTrigger.LOSE_SIGHT: "unknown",
 }
 
@@ -215,6 +286,7 @@ class _Word:
     notice_id: NoticeId | None
     transaction_id: str | None
     reason: str
+    amount_minor: int | None = None
 
 
 def _check(tx: Tx, orders: Sequence[PayoutOrder | SweepOrder]) -> dict[PayoutId, Declined]:
@@ -282,7 +354,7 @@ def _leave(tx: Tx, item: Cleared[PayoutOrder | SweepOrder], places: _Places) -> 
     )
 
 
-def _payout(item: Cleared[PayoutOrder | SweepOrder], programme: Programme) -> Payout:
+def _payout(tx: Tx, item: Cleared[PayoutOrder | SweepOrder], programme: Programme) -> Payout:
     ordered = item.order
     if (ordered.debtor_name, ordered.debtor_iban) != (programme.legal_name, programme.safeguarding_iban):
         raise InvalidValue("A payout is paid from its programme's safeguarding account.", field="debtor_iban")
@@ -306,30 +378,67 @@ def _payout(item: Cleared[PayoutOrder | SweepOrder], programme: Programme) -> Pa
         order_digest=item.clearance.order_digest,
         clearance_id=item.clearance.id,
         transfer_id=TransferId(derived("xfr", ordered.payout_id, "ordered")),
-        state=PayoutState.QUEUED,
+        state=PayoutState.QUEUED
+        if ordered.send_at is None or ordered.send_at <= tx.now
+        else PayoutState.SCHEDULED,
+        send_at=ordered.send_at,
+        due_at=ordered.send_at,
     )
 
 
-def _advance(tx: Tx, payout: Payout, trigger: PayoutTrigger, word: _Word) -> Payout:
-    if trigger is PayoutTrigger.RETURN and advance(payout.state, PayoutTrigger.SETTLE):
+def _learn_one(tx: Tx, payout: Payout, trigger: PayoutTrigger, word: _Word) -> Payout:
+    if trigger is not PayoutTrigger.RETURN:
+        return _advance(tx, payout, trigger, word)
+    if advance(payout.state, PayoutTrigger.SETTLE):
         # What came back had settled: the return has overtaken the news of it.
-        payout = _advance(tx, payout, PayoutTrigger.SETTLE, replace(word, transaction_id=None))
+        payout = _advance(
+            tx, payout, PayoutTrigger.SETTLE, replace(word, transaction_id=None, amount_minor=None)
+        )
+    return _come_back(tx, payout, word)
+
+
+def _come_back(tx: Tx, payout: Payout, word: _Word) -> Payout:
+    """Books what came back of a payout, once for each posting of the bank's, however many notices tell of it."""
+    if known_transfers(tx, [_return_id(payout, word)]):
+        return payout
+    left_minor = payout.amount_minor - payout.returned_minor
+    amount_minor = left_minor if word.amount_minor is None else word.amount_minor
+    trigger = PayoutTrigger.RETURN if amount_minor == left_minor else PayoutTrigger.RETURN_PART
+    if not 0 < amount_minor <= left_minor:
+        return _contradict(tx, payout, trigger, word)
+    return _advance(tx, payout, trigger, replace(word, amount_minor=amount_minor))
+
+
+def _contradict(tx: Tx, payout: Payout, trigger: PayoutTrigger, word: _Word) -> Payout:
+    """News that does not fit moves nothing; it is noted, unless it is only old."""
+    if not is_old_news(payout.state, trigger):
+        told: dict[str, Canonical] = {"trigger": trigger.value, "reason": word.reason}
+        record_events(tx, [_event(payout, "payout.contradicted", told)])
+    return payout
+
+
+def _advance(tx: Tx, payout: Payout, trigger: PayoutTrigger, word: _Word) -> Payout:
     state = advance(payout.state, trigger)
     if state is None:
-        if payout.state not in _OLD_NEWS.get(trigger, frozenset()):
-            told: dict[str, Canonical] = {"trigger": trigger.value, "reason": word.reason}
-            record_events(tx, [_event(payout, "payout.contradicted", told)])
-        return payout
+        return _contradict(tx, payout, trigger, word)
     movement = _movement(tx, payout, trigger, word)
     if movement is not None:
         _book(tx, payout, movement)
+    if word.amount_minor is not None:
+        payout = replace(payout, returned_minor=payout.returned_minor + word.amount_minor)
     moved = _step(tx, payout, state, {"reason": word.reason} if word.reason else {})
-    if state is PayoutState.UNKNOWN:
-        promise(tx, "enquire", payout_id=payout.id, enquiry=0)
-    elif state is PayoutState.QUEUED:
-        tried = len(attempts_of(tx, [payout.id])[payout.id])
-        promise(tx, "send_payout", delay_s=_retry_delay_s(tried), payout_id=payout.id, after=tried)
+    _promise_next(tx, moved, trigger)
     return moved
+
+
+def _promise_next(tx: Tx, moved: Payout, trigger: PayoutTrigger) -> None:
+    if moved.state is PayoutState.UNKNOWN:
+        promise(tx, "enquire", payout_id=moved.id, enquiry=0)
+    elif trigger is PayoutTrigger.NOT_SENT:
+        tried = len(attempts_of(tx, [moved.id])[moved.id])
+        promise(tx, "send_payout", delay_s=_retry_delay_s(tried), payout_id=moved.id, after=tried)
+    elif moved.state is PayoutState.QUEUED:
+        promise(tx, "send_payout", payout_id=moved.id)
 
 
 _NOT_TAKEN = frozenset({Refusal.ACCOUNT_CLOSED, Refusal.BALANCE_CAP})
@@ -351,30 +460,11 @@ def _retry_delay_s(tried: int) -> int:
     return min(RETRY_DELAY_S << min(tried - 1, 20), RETRY_DELAY_MAX_S)
 
 
-# A payout that stands here has been where the trigger leads: the news is old, and no contradiction.
-_OLD_NEWS: dict[PayoutTrigger, frozenset[PayoutState]] = {
-    PayoutTrigger.ACCEPT: frozenset(
-        {PayoutState.ACCEPTED, PayoutState.SETTLED, PayoutState.REJECTED, PayoutState.RETURNED}
-    ),
-    PayoutTrigger.LOSE_SIGHT: frozenset(
-        {
-            PayoutState.UNKNOWN,
-            PayoutState.ACCEPTED,
-            PayoutState.SETTLED,
-            PayoutState.REJECTED,
-            PayoutState.RETURNED,
-        }
-    ),
-    PayoutTrigger.SETTLE: frozenset({PayoutState.SETTLED, PayoutState.RETURNED}),
-    PayoutTrigger.REJECT: frozenset({PayoutState.REJECTED}),
-    PayoutTrigger.RETURN: frozenset({PayoutState.RETURNED}),
-}
-
-
 def _step(tx: Tx, payout: Payout, state: PayoutState, data: Mapping[str, Canonical]) -> Payout:
-    save_states(tx, {payout.id: state})
-    record_events(tx, [_event(payout, f"payout.{state.value}", data)])
-    return replace(payout, state=state)
+    moved = replace(payout, state=state)
+    save_steps(tx, [moved])
+    record_events(tx, [_event(moved, f"payout.{state.value}", data)])
+    return moved
 
 
 def _movement(tx: Tx, payout: Payout, trigger: PayoutTrigger, word: _Word) -> Command | None:
@@ -382,8 +472,10 @@ def _movement(tx: Tx, payout: Payout, trigger: PayoutTrigger, word: _Word) -> Co
         case PayoutTrigger.SETTLE:
             return _settle(tx, payout, word)
         case PayoutTrigger.REJECT:
-            return _give_back(tx, payout, word)
-        case PayoutTrigger.RETURN:
+            return _give_back(tx, payout, word, step="rejected")
+        case PayoutTrigger.CANCEL:
+            return _give_back(tx, payout, word, step="cancelled")
+        case PayoutTrigger.RETURN | PayoutTrigger.RETURN_PART:
             return _take_back(tx, payout, word)
         case _:
             return None
@@ -399,8 +491,8 @@ def _settle(tx: Tx, payout: Payout, word: _Word) -> Command:
     return Post(**common, legs=(Leg(places.in_flight[payout.programme_id], bank, payout.amount_minor),))
 
 
-def _give_back(tx: Tx, payout: Payout, word: _Word) -> Command:
-    common = _common(tx, payout, "rejected", word)
+def _give_back(tx: Tx, payout: Payout, word: _Word, *, step: str) -> Command:
+    common = _common(tx, payout, step, word)
     if payout.kind == "sweep":
         return Release(**common, hold_id=payout.transfer_id, amount_minor=None)
     in_flight = _places(tx, [payout.programme_id]).in_flight[payout.programme_id]
@@ -411,7 +503,13 @@ def _take_back(tx: Tx, payout: Payout, word: _Word) -> Command:
     places = _places(tx, [payout.programme_id])
     whose = places.operating[payout.programme_id] if payout.kind == "sweep" else payout.account_id
     bank = places.safeguarding[payout.programme_id]
-    return Post(**_common(tx, payout, "returned", word), legs=(Leg(bank, whose, payout.amount_minor),))
+    assert word.amount_minor is not None, "a return says how much it is by now"
+    common = _common(tx, payout, "returned", word) | {"id": _return_id(payout, word)}
+    return Post(**common, legs=(Leg(bank, whose, word.amount_minor),))
+
+
+def _return_id(payout: Payout, word: _Word) -> TransferId:
+    return TransferId(derived("xfr", payout.id, f"returned:{word.transaction_id}"))
 
 
 class _Said(TypedDict):

@@ -15,7 +15,10 @@ from ledger.store.tx import Tx
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Payout:
-    """One payment order to a bank, as it was approved. A sweep has no party. Units: minor units."""
+    """One payment order to a bank, as it was approved. A sweep has no party. Units: minor units.
+
+    `send_at` is the time that was asked for; a scheduled one is sent at `due_at`, which may be when its rail opens.
+    """
 
     id: PayoutId
     programme_id: ProgrammeId
@@ -37,6 +40,9 @@ class Payout:
     clearance_id: ClearanceId
     transfer_id: TransferId
     state: PayoutState
+    send_at: datetime | None = None
+    due_at: datetime | None = None
+    returned_minor: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,8 +132,20 @@ def left_behind(tx: Tx, *, before: datetime, limit: int) -> list[Payout]:
 def overdue(tx: Tx, *, before: datetime, limit: int) -> list[Payout]:
     """Payouts that wait and were not tried since a time, oldest first: those tried later still have their promise."""
     tried = sa.exists().where(attempts.c.payout_id == payouts.c.id, attempts.c.answered_at >= before)
-    query = sa.select(*_COLUMNS).where(payouts.c.state == PayoutState.QUEUED.value, ~tried)
+    wait = payouts.c.state.in_([PayoutState.QUEUED.value, PayoutState.PENDING_APPROVAL.value])
+    query = sa.select(*_COLUMNS).where(wait, ~tried)
     return [_payout(row) for row in tx.rows(query.order_by(payouts.c.id).limit(limit))]
+
+
+def lock_due(tx: Tx, *, limit: int) -> list[Payout]:
+    """Locks payouts whose time has come, the earliest first; leaves out those that somebody else has locked."""
+    query = (
+        sa.select(*_COLUMNS)
+        .where(payouts.c.state == PayoutState.SCHEDULED.value, payouts.c.due_at <= tx.now)
+        .order_by(payouts.c.due_at, payouts.c.id)
+        .limit(limit)
+    )
+    return [_payout(row) for row in tx.rows(query.with_for_update(key_share=True, skip_locked=True))]
 
 
 def payouts_to(
@@ -142,9 +160,18 @@ def payouts_to(
     return [_payout(row) for row in tx.rows(query.order_by(payouts.c.id).limit(PAYOUTS_TO_MAX))]
 
 
-def save_states(tx: Tx, states: Mapping[PayoutId, PayoutState]) -> None:
-    """Writes where payouts stand."""
-    update_rows(tx, payouts, ["id"], [{"id": key, "state": state.value} for key, state in states.items()])
+def save_steps(tx: Tx, moved: Sequence[Payout]) -> None:
+    """Writes where payouts stand, when they are due, and how much of them has come back."""
+    rows = [
+        {
+            "id": payout.id,
+            "state": payout.state.value,
+            "due_at": payout.due_at,
+            "returned_minor": payout.returned_minor,
+        }
+        for payout in moved
+    ]
+    update_rows(tx, payouts, ["id"], rows)
 
 
 def open_attempts(tx: Tx, opened: Sequence[Attempt]) -> None:

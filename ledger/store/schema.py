@@ -382,6 +382,9 @@ payouts = _table(
     clearance_id=CLEARANCE,
     transfer_id=TRANSFER,
     state=sa.Text(),
+    send_at=TIME,
+    due_at=TIME,
+    returned_minor=sa.BigInteger(),
     created_at=TIME,
 )
 payout_approvals = _table(

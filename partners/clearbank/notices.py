@@ -162,6 +162,7 @@ def _sct_returned(payload: JsonObject) -> NoticeMeaning:
         payment_id=_id(payload, "PaymentId"),
         transaction_id=_id(payload, "TransactionId"),
         reason=explain(required_text(payload, "Reason")),
+        amount_minor=None,  # the notice does not say: a return in the scheme is of the whole payment
     )
 
 

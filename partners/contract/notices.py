@@ -33,12 +33,13 @@ class PayoutAdvanced:
 
 @dataclass(frozen=True, slots=True)
 class PayoutReturned:
-    """A settled payment came back."""
+    """A settled payment came back. `amount_minor` None: all of it that had not come back before."""
 
     end_to_end_id: str
     payment_id: str
     transaction_id: str
     reason: Reason
+    amount_minor: int | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from enclave.client import EnclaveClient, EnclaveRefused
 from enclave.protocol import Signature, SignedHeaders, Target
 from ledger.core.errors import InvalidValue
 from ledger.core.ids import NoticeId, PayoutId
-from ledger.core.payout import REFUSED_BY_ENCLAVE, PayoutState, PayoutTrigger
+from ledger.core.payout import REFUSED_BY_ENCLAVE, UNSETTLED, PayoutState, PayoutTrigger
 from ledger.flows import payouts as flow
 from ledger.store.jobs import promise
 from ledger.store.notices import keep_notice
@@ -53,11 +53,9 @@ from partners.host.transport import BankTransport
 HTTP_OK = 200
 ENQUIRY_PAGES_MAX = 20
 ENQUIRY_WINDOW = timedelta(days=1)
-CLOSED_RETRY_MAX_S = 60  # a closed rail is looked at again at least this often: test clocks move
-CLOSED_RETRY_MIN_S = 1
 
 _TRIGGERS = {
-    PaymentState.PENDING: PayoutTrigger.ACCEPT,
+    PaymentState.PENDING: PayoutTrigger.PROGRESS,
     PaymentState.SETTLED: PayoutTrigger.SETTLE,
     PaymentState.FAILED: PayoutTrigger.REJECT,
 }
@@ -129,9 +127,8 @@ class BankHost:
         hours = self.adapter.manifest().rail(Rail(payout.rail)).hours
         if hours is None or is_open(hours, tx.now):
             return False
-        wait_s = int((next_opening(hours, tx.now) - tx.now).total_seconds())
-        delay_s = max(CLOSED_RETRY_MIN_S, min(wait_s, CLOSED_RETRY_MAX_S))
-        promise(tx, "send_payout", delay_s=delay_s, payout_id=payout_id)
+        reason = f"{payout.rail} takes no orders at this hour"
+        flow.schedule(tx, payout, due_at=next_opening(hours, tx.now), reason=reason)
         return True
 
     def _sign_and_send(self, payout: Payout, attempt: Attempt) -> None:
@@ -198,7 +195,7 @@ class BankHost:
         """Asks the bank what became of a payout; says whether nothing more needs to be asked."""
         with self.transactions() as tx:
             payout = lock_payouts(tx, [payout_id]).get(payout_id)
-            if payout is None or payout.state not in {PayoutState.UNKNOWN, PayoutState.ACCEPTED}:
+            if payout is None or payout.state not in UNSETTLED:
                 return True
             attempt = attempts_of(tx, [payout_id])[payout_id][-1]
             programme = read_programmes(tx, [payout.programme_id])[payout.programme_id]

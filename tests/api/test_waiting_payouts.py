@@ -98,7 +98,7 @@ def test_a_payout_above_the_amount_waits_for_two_approvals(careful: Shop) -> Non
         found = careful.api.read(f"/v1/payouts/{payout['id']}")
         states.append((found["state"], found["waits_for"]))
 
-    assert states == [("queued", "approvals_missing")] * 3 + [("accepted", None)]
+    assert states == [("pending_approval", "approvals_missing")] * 3 + [("accepted", None)]
     assert careful.balance(careful.hotel) == 1_660 - ABOVE_MINOR - 1
 
 

@@ -13,7 +13,7 @@ from ledger.core.declined import Declined
 from ledger.core.errors import ClearanceSpent
 from ledger.core.ids import AttemptId, PayoutId
 from ledger.core.orders import PayoutOrder, SweepOrder
-from ledger.core.payout import PayoutState, PayoutTrigger, advance
+from ledger.core.payout import PayoutState, PayoutTrigger
 from ledger.flows import payouts
 from ledger.flows.payouts import News
 from ledger.store.events import events_of
@@ -479,24 +479,6 @@ def test_the_same_clearance_orders_one_payout(open_tx: OpenTx, world: World) -> 
         assert code_of(payouts.order(tx, [cleared])[0]) == "reference_taken"
     with pytest.raises(ClearanceSpent), open_tx() as tx:
         payouts.order(tx, [spent])
-
-
-def test_a_payout_is_queued_again_only_when_it_provably_reached_nobody() -> None:
-    moves = {
-        (state, trigger): after
-        for state in PayoutState
-        for trigger in PayoutTrigger
-        if (after := advance(state, trigger)) is not None
-    }
-
-    assert [move for move, after in moves.items() if after is PayoutState.QUEUED] == [
-        (PayoutState.SUBMITTED, PayoutTrigger.NOT_SENT)
-    ]
-    assert [move for move, after in moves.items() if after is PayoutState.SUBMITTED] == [
-        (PayoutState.QUEUED, PayoutTrigger.SUBMIT)
-    ]
-    ends = {state for state in PayoutState if not any(state is before for before, _ in moves)}
-    assert ends == {PayoutState.REJECTED, PayoutState.RETURNED}
 
 
 def test_nothing_is_sent_for_a_payout_that_does_not_exist(open_tx: OpenTx) -> None:

@@ -146,7 +146,7 @@ def test_sct_return_is_a_return() -> None:
 
     news = meaning("Sepa.Ct.OutboundPayment.ReturnCompleted", payload)
 
-    assert news == PayoutReturned("PO-1", PAYMENT_ID, TRANSACTION_ID, BANK.explain("MD07"))
+    assert news == PayoutReturned("PO-1", PAYMENT_ID, TRANSACTION_ID, BANK.explain("MD07"), None)
 
 
 def sct_arrival(**changes: object) -> dict[str, object]:
