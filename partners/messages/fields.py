@@ -8,7 +8,7 @@ Source: EPC230-15 (identifications), EPC217-08 (character set), ISO 13616 and IS
 """
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Final
 
 from stdnum.iso7064 import mod_97_10
@@ -74,6 +74,12 @@ def check_moment(moment: datetime, *, field: str) -> None:
     """Raises: InvalidValue for a time without a zone."""
     if moment.tzinfo is None:
         raise InvalidValue("A time needs its zone.", field=field)
+
+
+def check_day(day: date, *, field: str) -> None:
+    """Raises: InvalidValue for a time, which would pass for a day until it is written."""
+    if isinstance(day, datetime):
+        raise InvalidValue("This is a day, and not a time of it.", field=field)
 
 
 def amount_text(amount_minor: int) -> str:

@@ -18,7 +18,7 @@ from stdnum.eu import at_02
 
 from ledger.core.errors import InvalidValue
 from partners.messages.dialects import Dialect, Edition
-from partners.messages.fields import NAME_MAX, check_reference, check_text
+from partners.messages.fields import NAME_MAX, check_day, check_reference, check_text
 from partners.messages.frame import Header, Message, amount_xml
 from partners.messages.holders import (
     AccountHolder,
@@ -121,6 +121,7 @@ def _collections(group: CollectionGroup) -> Sequence[Collection]:
 def _check_group(group: CollectionGroup, dialect: Dialect) -> None:
     check_own(group.creditor, field="creditor", dialect=dialect)
     _check_creditor_id(group.creditor_id, field="creditor_id")
+    check_day(group.collect_on, field="collect_on")
 
 
 def _check_collection(group: CollectionGroup, collection: Collection, dialect: Dialect) -> None:
@@ -132,6 +133,7 @@ def _check_collection(group: CollectionGroup, collection: Collection, dialect: D
 
 def _check_mandate(mandate: Mandate) -> None:
     _check_mandate_id(mandate.mandate_id, field="mandate.mandate_id")
+    check_day(mandate.signed_on, field="mandate.signed_on")
     if (amendment := mandate.amendment) is None:
         return
     if amendment == Amendment():

@@ -1,7 +1,7 @@
 """Files of direct debits: true to the schema and to what was asked, in every dialect."""
 
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime
 from io import BytesIO
 from typing import Any
 
@@ -84,6 +84,7 @@ def test_a_debtor_who_changed_accounts_is_said_by_the_word_of_the_scheme() -> No
     ) in document
 
 
+NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 FIRST = "groups[0].collections[0]."
 
 
@@ -102,6 +103,8 @@ FIRST = "groups[0].collections[0]."
         (of_collections(replace(COLLECTION, remittance="a_b_c")), f"{FIRST}remittance"),
         (of_collections(replace(COLLECTION, debtor=replace(PAYEE, iban="DE00"))), f"{FIRST}debtor.iban"),
         (of_collections(replace(COLLECTION, debtor=replace(PAYEE, name="a&b"))), f"{FIRST}debtor.name"),
+        (of_collections(COLLECTION, collect_on=NOON), "groups[0].collect_on"),
+        (under(signed_on=NOON), f"{FIRST}mandate.signed_on"),
         (under(mandate_id="M 1"), f"{FIRST}mandate.mandate_id"),
         (under(mandate_id="x" * 36), f"{FIRST}mandate.mandate_id"),
         (under(signed_on=date(2026, 11, 25)), f"{FIRST}mandate.signed_on"),
