@@ -3,7 +3,7 @@
 SHELL := /bin/sh
 TEST ?= tests
 
-.PHONY: help demo serve test simulate bench bench-enclave check format lock clean
+.PHONY: help demo serve test simulate bench bench-enclave bench-partners check format lock clean
 
 help:
 	@echo 'make demo    set everything up and play the story: money in, one cart, payouts, audited books'
@@ -12,6 +12,7 @@ help:
 	@echo 'make serve   database, enclave, worker, API and sandbox bank, until Ctrl-C'
 	@echo 'make bench   measure how fast the book posts, against pgbench on the same server (12 minutes)'
 	@echo 'make bench-enclave  measure how fast the enclave signs, against its token alone (4 minutes)'
+	@echo 'make bench-partners  measure how fast bank messages are written and read, against bare lxml (a minute)'
 	@echo 'make check   format, lint, types, imports'
 	@echo 'make format  let ruff mend what it can'
 	@echo 'make lock    pin the dependencies anew (needs uv)'
@@ -37,6 +38,10 @@ bench:
 bench-enclave:
 	@bin/setup softhsm2
 	@.venv/bin/tallystick bench-enclave
+
+bench-partners:
+	@bin/setup
+	@.venv/bin/tallystick bench-partners
 
 simulate:
 	@bin/setup

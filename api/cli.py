@@ -18,6 +18,7 @@ from sqlalchemy.exc import OperationalError
 
 from api.app import build_app
 from api.bench.failure import BarMissed, BenchRefused
+from api.bench.partners import run_partners_bench
 from api.bench.run import judge, run_bench
 from api.bench.signing import run_signing_bench
 from api.database import migrate as migrate_database
@@ -358,6 +359,16 @@ def bench_enclave(
 ) -> None:
     """Measures how fast the enclave signs, against the token by itself."""
     rows = run_signing_bench(home=HOME / "bench-enclave", output=HOME / "bench", quick=quick)
+    if not quick:
+        judge(rows)
+
+
+@app.command("bench-partners")
+def bench_partners(
+    quick: Annotated[bool, typer.Option(help="see that it works; the figures mean nothing")] = False,
+) -> None:
+    """Measures how fast messages to and from banks are written and read, against bare lxml."""
+    rows = run_partners_bench(output=HOME / "bench", quick=quick)
     if not quick:
         judge(rows)
 

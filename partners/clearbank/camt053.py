@@ -21,7 +21,7 @@ from zoneinfo import ZoneInfo
 
 from lxml import etree
 
-from partners.clearbank.amounts import exponent_of, minor_units
+from partners.amounts import exponent_of, minor_units
 from partners.clearbank.manifest import ZONE
 from partners.clearbank.references import bank_id
 from partners.contract import Statement, StatementLine, Unreadable

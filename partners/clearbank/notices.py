@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from ledger.core.canonical import Canonical, digest
-from partners.clearbank.amounts import minor_units
+from partners.amounts import minor_units
 from partners.clearbank.json_text import (
     Json,
     JsonObject,

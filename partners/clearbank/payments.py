@@ -12,7 +12,7 @@ import re
 from typing import Final, assert_never
 
 from ledger.core.errors import InvalidValue
-from partners.clearbank.amounts import decimal_text
+from partners.amounts import decimal_text
 from partners.clearbank.json_text import JsonObject, optional_text, read_object, required_text, whole_number
 from partners.clearbank.manifest import END_TO_END_ID_MAX, MANIFEST
 from partners.clearbank.references import bank_id, is_guid

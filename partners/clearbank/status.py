@@ -13,7 +13,7 @@ from typing import Final
 from urllib.parse import urlencode
 
 from ledger.core.errors import InvalidValue
-from partners.clearbank.amounts import minor_units
+from partners.amounts import minor_units
 from partners.clearbank.json_text import (
     JsonObject,
     objects,

@@ -49,7 +49,7 @@ def minor_units(amount: Decimal, currency: str) -> int:
 
 
 def decimal_text(amount_minor: int, currency: str) -> str:
-    """A non-negative amount as a JSON number with all the decimals of its currency. Units: minor units."""
+    """A non-negative amount as text with all the decimals of its currency. Units: minor units."""
     exponent = exponent_of(currency)
     digits = str(amount_minor).rjust(exponent + 1, "0")
     return f"{digits[:-exponent]}.{digits[-exponent:]}" if exponent else digits
