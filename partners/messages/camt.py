@@ -146,11 +146,7 @@ class _Reading:
             yield self._header
         else:
             raise _misplaced(element)
-        self._clear(element)
-
-    def _clear(self, element: etree._Element) -> None:
-        element.clear()
-        self._stream.let_go()
+        self._stream.let_go(element)
 
     def _group_header(self, header: Parts) -> MessageStarted:
         created = header.leaf("CreDtTm")
@@ -172,7 +168,7 @@ class _Reading:
             yield self._head(open_, until=element)
         self._let_go_before(open_, element)
         yield self._read(open_, element)
-        self._clear(element)
+        self._stream.let_go(element)
 
     def _read(self, open_: _Open, element: etree._Element) -> Entry | RejectedEntry:
         number = open_.kept + open_.rejected + 1

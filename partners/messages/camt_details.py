@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from partners.contract import Unreadable
-from partners.messages.details import Account, Charge, Detail, Party, ReturnReason
+from partners.messages.details import Account, Charge, Detail, GivenReason, Party
 from partners.messages.parts import Parts
 from partners.messages.wire_values import Amount, read_minor
 
@@ -16,7 +16,7 @@ def read_detail(tx: Parts, *, sign: int) -> Detail:
     references, parties = tx.part("Refs"), tx.part("RltdPties")
     agents, remittance = tx.part("RltdAgts"), tx.part("RmtInf")
     amounts, codes = tx.part("AmtDtls"), tx.part("BkTxCd")
-    instructed = amounts.part("InstdAmt")
+    instructed, returned = amounts.part("InstdAmt"), tx.part("RtrInf")
     end_to_end_id = references.leaf("EndToEndId")
     structured = remittance.every("Strd")
     return Detail(
@@ -34,15 +34,15 @@ def read_detail(tx: Parts, *, sign: int) -> Detail:
         charges=read_charges(tx),
         bank_code=bank_code(codes),
         own_code=codes.part("Prtry").leaf("Cd"),
-        debtor=_party(parties, "Dbtr", agents),
-        ultimate_debtor=_party(parties, "UltmtDbtr", None),
-        creditor=_party(parties, "Cdtr", agents),
-        ultimate_creditor=_party(parties, "UltmtCdtr", None),
+        debtor=read_party(parties, "Dbtr", agents),
+        ultimate_debtor=read_party(parties, "UltmtDbtr", None),
+        creditor=read_party(parties, "Cdtr", agents),
+        ultimate_creditor=read_party(parties, "UltmtCdtr", None),
         purpose=tx.code("Purp"),
         remittance=remittance.leaves("Ustrd"),
         references=tuple(_references(structured)),
         documents=tuple(_documents(structured)),
-        returned=_return_reason(tx.part("RtrInf")),
+        returned=read_reason(returned) if returned else None,
         additional=tx.leaf("AddtlTxInf"),
     )
 
@@ -98,6 +98,23 @@ def read_account(identity: Parts) -> Account | None:
     return Account(iban, other) if iban or other else None
 
 
+def read_party(parties: Parts, role: str, agents: Parts | None) -> Party | None:
+    """The party in a role, with its account and its bank, if the bank names any of them."""
+    party = parties.part(role)
+    account = parties.part(f"{role}Acct").part("Id")
+    agent = agents.part(f"{role}Agt").part("FinInstnId") if agents else None
+    bic = (agent.leaf("BICFI") or agent.leaf("BIC")) if agent else None
+    name = party.part("Pty").leaf("Nm") or party.leaf("Nm")
+    found = Party(name, read_account(account) if account else None, bic)
+    return found if name or found.account or bic else None
+
+
+def read_reason(given: Parts) -> GivenReason:
+    """A reason for a return or a status."""
+    reason = given.part("Rsn")
+    return GivenReason(reason.leaf("Cd"), reason.leaf("Prtry"), given.leaves("AddtlInf"))
+
+
 def _charge(record: Parts) -> Charge:
     amount = read_amount(record)
     sign = (
@@ -120,16 +137,6 @@ def _amount(tx: Parts, amounts: Parts, *, sign: int) -> Amount | None:
     return Amount(own * amount.minor, amount.currency)
 
 
-def _party(parties: Parts, role: str, agents: Parts | None) -> Party | None:
-    party = parties.part(role)
-    account = parties.part(f"{role}Acct").part("Id")
-    agent = agents.part(f"{role}Agt").part("FinInstnId") if agents else None
-    bic = (agent.leaf("BICFI") or agent.leaf("BIC")) if agent else None
-    name = party.part("Pty").leaf("Nm") or party.leaf("Nm")
-    found = Party(name, read_account(account) if account else None, bic)
-    return found if name or found.account or bic else None
-
-
 def _references(structured: list[Parts]) -> Iterator[str]:
     for each in structured:
         for reference in each.every("CdtrRefInf"):
@@ -142,10 +149,3 @@ def _documents(structured: list[Parts]) -> Iterator[str]:
         for document in each.every("RfrdDocInf"):
             if (text := document.leaf("Nb")) is not None:
                 yield text
-
-
-def _return_reason(returned: Parts) -> ReturnReason | None:
-    if not returned:
-        return None
-    reason = returned.part("Rsn")
-    return ReturnReason(reason.leaf("Cd"), reason.leaf("Prtry"), returned.leaves("AddtlInf"))

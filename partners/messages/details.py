@@ -37,8 +37,8 @@ class Charge:
 
 
 @dataclass(frozen=True, slots=True)
-class ReturnReason:
-    """Why a payment came back: ISO's code or the bank's own, and what the bank added in words."""
+class GivenReason:
+    """Why a bank says it did not do it: ISO's code or the bank's own, and what the bank added in words."""
 
     code: str | None
     own_code: str | None
@@ -71,5 +71,5 @@ class Detail:
     remittance: tuple[str, ...] = ()  # every Ustrd
     references: tuple[str, ...] = ()  # every creditor reference of the structured remittance
     documents: tuple[str, ...] = ()  # numbers of invoices and the like
-    returned: ReturnReason | None = None
+    returned: GivenReason | None = None
     additional: str | None = None

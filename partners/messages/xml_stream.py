@@ -105,8 +105,12 @@ class XmlStream:
         except (LookupError, ValueError) as broken:
             raise Unreadable("The document is in an encoding that is not known.") from broken
 
-    def let_go(self) -> None:
-        """Told by the reader that it is done with all that came so far, and has cleared it."""
+    def let_go(self, element: etree._Element) -> None:
+        """Told by the reader that it has all it wants of an element that ended, and of its siblings before it."""
+        element.clear()
+        parent = element.getparent()
+        while parent is not None and (before := element.getprevious()) is not None:
+            parent.remove(before)
         self._source.piece = 0
 
     def _events(self) -> Iterator[tuple[str, etree._Element]]:
