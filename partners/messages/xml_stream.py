@@ -149,6 +149,8 @@ class XmlStream:
             raise Unreadable("Document stands in the wrong place.")
         name = etree.QName(element)
         found = self._kind.find(name.namespace or "")
+        if found is None and self._source.is_cut_short:  # inside its very first tag
+            raise Unreadable(_cut_short(element.sourceline))
         if found is None:
             raise Unreadable(f"The document is no {self._kind}.")
         self.name, self.version = found
@@ -158,8 +160,12 @@ class XmlStream:
         if self._source.is_blank:
             return "The document is empty."
         if self._source.is_cut_short:
-            return f"The document is cut short: it stops at line {broken.lineno}, before its end."
+            return _cut_short(broken.lineno)
         return f"The document is not well-formed XML at line {broken.lineno}."
+
+
+def _cut_short(line: object) -> str:
+    return f"The document is cut short: it stops at line {line}, before its end."
 
 
 def _dtd(root: etree._Element) -> etree.DTD | None:
