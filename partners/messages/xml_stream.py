@@ -19,8 +19,9 @@ from lxml import etree
 
 from partners.contract import Unreadable
 
-BYTES_MAX: Final = 512 * 1024 * 1024
-PIECE_BYTES_MAX: Final = 16 * 1024 * 1024  # a batch of some ten thousand payments in one entry
+BYTES_MAX: Final = 256 * 1024 * 1024  # some 250,000 entries
+# A batch of some 8,000 payments in one entry; in memory, a tree of tiny elements takes 40 times that.
+PIECE_BYTES_MAX: Final = 8 * 1024 * 1024
 
 _CHUNK_BYTES: Final = 64 * 1024
 _TAIL_BYTES: Final = 256
