@@ -108,7 +108,7 @@ class XmlStream:
 
     def let_go(self, element: etree._Element) -> None:
         """Told by the reader that it has all it wants of an element that ended, and of its siblings before it."""
-        element.clear()
+        element.clear()  # at once, or two large ones would be held together
         parent = element.getparent()
         while parent is not None and (before := element.getprevious()) is not None:
             parent.remove(before)
