@@ -5,11 +5,14 @@ from collections.abc import Callable, Iterator
 from io import BytesIO
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from partners.contract import Unreadable
 from partners.messages.account_reports import StatementEnded
 from partners.messages.camt import read_camt, read_camt_tolerantly
-from partners.messages.pain002 import read_pain002
+from partners.messages.entries import Entry, RejectedEntry
+from partners.messages.pain002 import read_pain002, read_pain002_tolerantly
 from partners.messages.xml_stream import Limits
 from tests.partners.messages.camt_files import wrap
 from tests.partners.messages.endless import Endless, around
@@ -209,3 +212,43 @@ def test_memory_of_statuses_does_not_grow_with_the_payments() -> None:
         return _growth(lambda: _drain(read_pain002(stream)))
 
     assert growth(3 * MIB) < growth(MIB // 2) + 200_000
+
+
+REPORT = report(block(row(), row("RJCT"), id_="P-2"))
+PIECES = st.binary(max_size=4) | st.sampled_from(
+    [
+        b"<",
+        b"</Ntry>",
+        b"<Ntry>",
+        b"</Stmt>",
+        b"<GrpHdr/>",
+        b"<TxInfAndSts/>",
+        b"<a/>",
+        b"<!--",
+        b"&x;",
+        b"9",
+    ]
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    st.sampled_from([(SAMPLE, read_camt_tolerantly), (REPORT, read_pain002_tolerantly)]),
+    st.lists(st.tuples(st.floats(0, 1), st.integers(0, 20), PIECES), min_size=1, max_size=3),
+)
+def test_mutated_message_is_read_or_unreadable_and_nothing_else(
+    message: tuple[bytes, Callable[[bytes], Iterator[object]]], edits: list[tuple[float, int, bytes]]
+) -> None:
+    mutated, read_message = message
+    for place, length, replacement in edits:
+        start = int(place * len(mutated))
+        mutated = mutated[:start] + replacement + mutated[start + length :]
+
+    try:
+        events = list(read_message(mutated))
+    except Unreadable:
+        return
+
+    rows = [event for event in events if isinstance(event, Entry | RejectedEntry)]
+    ends = [event for event in events if isinstance(event, StatementEnded)]
+    assert sum(end.kept + end.rejected for end in ends) == len(rows)
