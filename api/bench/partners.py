@@ -7,13 +7,15 @@ from typing import Final
 from rich.console import Console
 
 from api.bench.machine import this_machine
+from api.bench.partners_read import read
 from api.bench.partners_scale import FULL, QUICK, PartnerScale
 from api.bench.partners_write import write
 from api.bench.report import console_for_results, print_rows
 from api.bench.row import Row, write_rows
 
-PARTNER_WORKLOADS: Final[dict[str, Callable[[PartnerScale], list[Row]]]] = {
+PARTNER_WORKLOADS: Final[dict[str, Callable[[PartnerScale, Console], list[Row]]]] = {
     "write": write,
+    "read": read,
 }
 
 
@@ -26,7 +28,7 @@ def run_partners_bench(*, output: Path, quick: bool) -> list[Row]:
     rows: list[Row] = []
     for name, measure in PARTNER_WORKLOADS.items():
         progress.print(f"  {name}")
-        rows += measure(scale)
+        rows += measure(scale, progress)
     write_rows(output / "partners.json", rows)
     results, machine = console_for_results(), this_machine()
     results.print(f"machine     {machine.cpu}, {machine.cores} cores, {machine.kernel}, {machine.python}")

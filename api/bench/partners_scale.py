@@ -10,7 +10,10 @@ class PartnerScale:
 
     rounds: int
     payments: int  # in a file
+    readings: int
+    entries: int  # of a long statement
+    entries_few: int
 
 
-FULL: Final = PartnerScale(rounds=15, payments=10_000)
-QUICK: Final = PartnerScale(rounds=1, payments=100)
+FULL: Final = PartnerScale(rounds=15, payments=10_000, readings=5, entries=100_000, entries_few=10_000)
+QUICK: Final = PartnerScale(rounds=1, payments=100, readings=1, entries=5_000, entries_few=1_000)

@@ -11,6 +11,7 @@ from time import perf_counter
 from typing import BinaryIO, Final
 
 from lxml import etree
+from rich.console import Console
 
 from api.bench.failure import BenchRefused
 from api.bench.partners_scale import PartnerScale
@@ -26,9 +27,10 @@ BAR: Final = 1.5
 _PAYER: Final = AccountHolder(name="Tally Pay BV", iban="NL91ABNA0417164300", bic="ABNANL2A")
 
 
-def write(scale: PartnerScale) -> list[Row]:
+def write(scale: PartnerScale, console: Console) -> list[Row]:
     """Seconds for one file, medians of rounds that alternate. Raises: BenchRefused."""
     file = _file(scale.payments)
+    console.print(f"  a file of {scale.payments:,} payments")
     check_same(_written(file, _write_ours), _written(file, write_bare))
     pairs = [(_seconds(file, write_bare), _seconds(file, _write_ours)) for _ in range(scale.rounds)]
     return [

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from api.bench.failure import BenchRefused
 from api.bench.partners import PARTNER_WORKLOADS
@@ -35,7 +36,7 @@ def test_a_loop_that_writes_something_else_is_no_reference() -> None:
 
 
 def test_writing_is_judged_by_an_upper_bound() -> None:
-    [row] = write(QUICK)
+    [row] = write(QUICK, Console(quiet=True))
 
     assert (row.bar, row.at_most) == (1.5, True)
     assert row.reference is not None

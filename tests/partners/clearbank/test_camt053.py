@@ -170,7 +170,8 @@ def test_versions_and_prefixes_do_not_matter(version: str, prefix: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("ccy", "written", "minor"), [("JPY", "1000", 1000), ("KWD", "1.234", 1234), ("EUR", "1", 100)]
+    ("ccy", "written", "minor"),
+    [("JPY", "1000", 1000), ("KWD", "1.234", 1234), ("EUR", "1", 100), ("EUR", "1.00000", 100)],
 )
 def test_amount_has_the_decimals_of_its_currency(ccy: str, written: str, minor: int) -> None:
     found = only(document(statement(entry(written, ccy=ccy), opening="0", closing=written, ccy=ccy)))
@@ -213,7 +214,7 @@ def written(minor: int) -> str:
 
 
 @pytest.mark.parametrize(
-    "amount", ["10.00000", "10.001", "10,00", "", "-10.00", "+10.00", "1e1", "NaN", "٣", ".5", "5."]
+    "amount", ["10.000000", "10.001", "10,00", "", "-10.00", "+10.00", "1e1", "NaN", "٣", ".5", "5."]
 )
 def test_amount_that_the_currency_does_not_have_is_refused(amount: str) -> None:
     with pytest.raises(Unreadable, match="Amt"):
