@@ -50,7 +50,7 @@ _PUBLISHED: tuple[tuple[str, str, Handler], ...] = (
     ("POST", "/v1/statementrequests", statements.request_statement),
     ("GET", "/v1/statements/{message_id}", statements.fetch_statement),
 )
-_CONTROL: tuple[tuple[str, str, ControlHandler], ...] = (
+CONTROL: tuple[tuple[str, str, ControlHandler], ...] = (
     ("POST", "/sandbox/clients", control.register_client),
     ("POST", "/sandbox/webhooks", control.set_webhook_url),
     ("GET", "/sandbox/webhooks", control.show_webhook_url),
@@ -80,7 +80,7 @@ def make_app(bank: Bank) -> Starlette:
     """The application over an open bank; its workers run while it is served."""
     routes = [
         *(Route(path, behind_door(handler), methods=[method]) for method, path, handler in _PUBLISHED),
-        *(Route(path, behind_counter(handler), methods=[method]) for method, path, handler in _CONTROL),
+        *(Route(path, behind_counter(handler), methods=[method]) for method, path, handler in CONTROL),
         Route("/sandbox/public-key", control.show_public_key, methods=["GET"]),
         Route("/", show_page, methods=["GET"]),
     ]
