@@ -112,6 +112,20 @@ def sum_settled_before(tx: Tx, account_id: str, moment: str) -> int:
     return int(row["minor"])
 
 
+def sum_settled_by_virtual_account(tx: Tx) -> dict[str, int]:
+    """What has come to each virtual account and gone from it, taken together."""
+    rows = tx.execute(
+        f"SELECT virtual_account_id AS id, sum({_SIGNED}) AS minor FROM postings"  # noqa: S608 - the expression stands above
+        " WHERE virtual_account_id IS NOT NULL AND status = 'Settled' GROUP BY virtual_account_id"
+    )
+    return {str(row["id"]): int(row["minor"]) for row in rows}
+
+
+def list_latest(tx: Tx, *, limit: int) -> list[Posting]:
+    """The newest postings of all accounts, newest first."""
+    return [_posting(row) for row in tx.execute(f"{_SELECT} ORDER BY seq DESC LIMIT ?", (limit,))]
+
+
 def _posting(row: sqlite3.Row) -> Posting:
     values = dict(row)
     values["kind"] = PostingKind(values["kind"])

@@ -60,6 +60,11 @@ def list_latest(tx: Tx, *, limit: int) -> list[Webhook]:
     return [_webhook(row) for row in tx.execute(f"{_SELECT} ORDER BY seq DESC LIMIT ?", (limit,))]
 
 
+def count_by_state(tx: Tx) -> dict[WebhookState, int]:
+    rows = tx.execute("SELECT state, count(*) AS n FROM webhooks GROUP BY state")
+    return {WebhookState(row["state"]): int(row["n"]) for row in rows}
+
+
 def _webhook(row: sqlite3.Row) -> Webhook:
     values = dict(row)
     values["state"] = WebhookState(values["state"])
