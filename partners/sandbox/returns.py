@@ -103,7 +103,12 @@ def plan(
     amount_minor: int | None,
     after: timedelta,
 ) -> PlannedReturn:
-    """Let a payment come back when so much time has passed on the test clock."""
+    """Let a payment come back when so much time has passed on the test clock.
+
+    Raises: NotReturnableError for an instant payment; whether anything is left is seen when the time comes.
+    """
+    if payment.scheme is not Scheme.CT:
+        raise NotReturnableError
     planned = PlannedReturn(
         id=str(uuid.uuid4()),
         payment_id=payment.id,

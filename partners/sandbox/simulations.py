@@ -61,18 +61,15 @@ def return_payment(bank: Bank, call: Call) -> Reply:
     Raises: RequestRefusedError (400, 404 for an unknown order, 409 for one that cannot come back).
     """
     order = read_body(ReturnOrder, call.body)
-    amount_minor = None if order.amount is None else to_minor(order.amount)
     with begin(bank.books) as tx:
         payment = _require_payment(tx, order.payment_id, order.end_to_end_id)
-        if order.after_days:
-            return Reply(201, _planned(bank, tx, payment, order))
         try:
-            credit = returns.give_back(bank, tx, payment, reason=order.reason, amount_minor=amount_minor)
+            answer = _return(bank, tx, payment, order)
         except returns.NotReturnableError as error:
             raise RequestRefusedError(
                 409, f"A payment that is {payment.status} cannot be returned, or not so much of it."
             ) from error
-    return Reply(201, {"paymentId": payment.id, "transactionId": credit.id})
+    return Reply(201, answer)
 
 
 def recall_incoming(bank: Bank, call: Call) -> Reply:
@@ -117,15 +114,13 @@ def charge_fee(bank: Bank, call: Call) -> Reply:
     return Reply(201, {"transactionId": fee.id})
 
 
-def _planned(bank: Bank, tx: Tx, payment: Payment, order: ReturnOrder) -> dict[str, str]:
-    planned = returns.plan(
-        bank,
-        tx,
-        payment,
-        reason=order.reason,
-        amount_minor=None if order.amount is None else to_minor(order.amount),
-        after=timedelta(days=order.after_days),
-    )
+def _return(bank: Bank, tx: Tx, payment: Payment, order: ReturnOrder) -> dict[str, str]:
+    amount_minor = None if order.amount is None else to_minor(order.amount)
+    if order.after_days == 0:
+        credit = returns.give_back(bank, tx, payment, reason=order.reason, amount_minor=amount_minor)
+        return {"paymentId": payment.id, "transactionId": credit.id}
+    after = timedelta(days=order.after_days)
+    planned = returns.plan(bank, tx, payment, reason=order.reason, amount_minor=amount_minor, after=after)
     return {"paymentId": payment.id, "dueAt": planned.due_at}
 
 

@@ -98,6 +98,18 @@ def test_payment_comes_back_in_parts_and_never_more_than_it_was(
     assert (shown["status"], shown["returnedMinor"]) == ("returned", 3044)
 
 
+def test_instant_payment_comes_back_by_recall_only(
+    client: SigningClient, listener: WebhookListener, customer: Customer
+) -> None:
+    end_to_end_id = fresh_id()
+    client.post(INST_PATH, inst_order(customer, end_to_end_id))
+    listener.wait_for(POSTED, end_to_end_id)
+
+    for days in (0, 1):
+        order = {"endToEndId": end_to_end_id, "afterDays": days}
+        assert client.http.post("/sandbox/simulations/returns", json=order).status_code == 409
+
+
 def test_payment_comes_back_days_later(scene: Scene) -> None:
     client, listener = scene.client, scene.listener
     end_to_end_id, _ = settle(client, listener, scene.customer)
