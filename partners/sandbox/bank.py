@@ -1,4 +1,5 @@
-"""The bank as one object: its books, clock, key and settings, and the bells that wake its two workers.
+"""The bank as one object: its books, clock, keys and settings, the bells that wake its two workers, and
+the orders to be down.
 
 Everything that touches the books runs on the event loop's thread and never awaits inside a database
 transaction, so no two pieces of business ever interleave.
@@ -10,13 +11,14 @@ import uuid
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from partners.sandbox.clock import BankClock
+from partners.sandbox.clock import BankClock, read_stamp, stamp
+from partners.sandbox.keys import KeyRing
 from partners.sandbox.settings import BankSettings
-from partners.sandbox.signing import BankKey, load_or_make_key
 from partners.sandbox.store.database import begin, open_database, read_setting, write_setting
 
 _CLOCK_OFFSET = "clock_offset_us"
 _INSTITUTION = "institution_id"
+_PREVIOUS_KEY_UNTIL = "previous_key_until"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,10 +28,11 @@ class Bank:
     settings: BankSettings
     books: sqlite3.Connection
     clock: BankClock
-    key: BankKey
+    keys: KeyRing
     institution_id: str
     payments_due: asyncio.Event = field(default_factory=asyncio.Event)
     webhooks_due: asyncio.Event = field(default_factory=asyncio.Event)
+    downtimes: asyncio.Queue[float] = field(default_factory=asyncio.Queue)
 
     def wake(self) -> None:
         """Something was written that the workers should look at now."""
@@ -48,7 +51,7 @@ def open_bank(settings: BankSettings) -> Bank:
         settings=settings,
         books=books,
         clock=BankClock(timedelta(microseconds=offset_us)),
-        key=load_or_make_key(settings.key_path),
+        keys=KeyRing(settings.key_path, settings.previous_key_path),
         institution_id=institution_id,
     )
 
@@ -59,3 +62,16 @@ def move_clock(bank: Bank, offset: timedelta) -> None:
         write_setting(tx, _CLOCK_OFFSET, str(offset // timedelta(microseconds=1)))
     bank.clock.move(offset)
     bank.wake()
+
+
+def change_key(bank: Bank, published_for: timedelta) -> None:
+    """Sign webhooks with a new key, and publish the old one beside it for a while."""
+    with begin(bank.books) as tx:
+        write_setting(tx, _PREVIOUS_KEY_UNTIL, stamp(bank.clock.now() + published_for))
+    bank.keys.change()
+
+
+def published_keys(bank: Bank) -> str:
+    """The public keys that a client may meet now, in PEM, the newest first."""
+    until = read_setting(bank.books, _PREVIOUS_KEY_UNTIL)
+    return bank.keys.public_pem(with_previous=until is not None and bank.clock.now() < read_stamp(until))

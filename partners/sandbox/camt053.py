@@ -8,8 +8,9 @@ Source: ISO 20022 BankToCustomerStatementV11; ClearBank EU, "camt.053 elements u
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TypeAlias
 
 from lxml import etree
@@ -75,7 +76,7 @@ def _group_header(page: Page) -> Node:
     return Node(
         "GrpHdr",
         [
-            Node("MsgId", page.statement.message_id),
+            Node("MsgId", page.statement.shown_id),
             Node("CreDtTm", page.statement.made_at),
             Node("MsgRcpt", [Node("Nm", page.recipient_name), _organisation_id(page.recipient_id)]),
             Node(
@@ -96,13 +97,13 @@ def _statement(page: Page, section: AccountSection) -> Node:
     return Node(
         "Stmt",
         [
-            Node("Id", f"{window.start_at[:10]}-{account.iban}"),
+            Node("Id", f"{window.shown_day}-{account.iban}"),
             Node("CreDtTm", window.made_at),
             Node("FrToDt", [Node("FrDtTm", window.start_at), Node("ToDtTm", window.end_at)]),
             _account(account),
             _balance("OPBD", section.opening_minor, window.start_at),
             _balance("CLBD", section.closing_minor, window.end_at),
-            *(_entry(posting) for posting in section.postings),
+            *(_entry(together) for together in _entries(section.postings)),
         ],
     )
 
@@ -134,20 +135,43 @@ def _balance(code: str, minor: int, moment: str) -> Node:
     )
 
 
-def _entry(posting: Posting) -> Node:
-    assert posting.settled_at is not None
-    day = bank_day(read_stamp(posting.settled_at)).isoformat()
+def _entries(postings: Sequence[Posting]) -> Iterator[list[Posting]]:
+    """Postings by entry: those of a batch stand together and are one."""
+    for _, together in groupby(postings, key=lambda posting: posting.batch_id or posting.id):
+        yield list(together)
+
+
+def _entry(together: Sequence[Posting]) -> Node:
+    first = together[0]
+    assert first.settled_at is not None
+    day = bank_day(read_stamp(first.settled_at)).isoformat()
+    total_minor = sum(posting.amount_minor for posting in together)
     return Node(
         "Ntry",
         [
-            _amount(posting.amount_minor),
-            Node("CdtDbtInd", _indicator(posting)),
+            _amount(total_minor),
+            Node("CdtDbtInd", _indicator(first)),
             Node("Sts", [Node("Cd", "BOOK")]),
             Node("BookgDt", [Node("Dt", day)]),
             Node("ValDt", [Node("Dt", day)]),
-            Node("AcctSvcrRef", posting.id),
-            _code(posting),
-            Node("NtryDtls", [_details(posting)]),
+            Node("AcctSvcrRef", first.batch_id or first.id),
+            _code(first),
+            Node("NtryDtls", [_batch(together, total_minor), *(_details(one) for one in together)]),
+        ],
+    )
+
+
+def _batch(together: Sequence[Posting], total_minor: int) -> Node | None:
+    first = together[0]
+    if first.batch_id is None:
+        return None
+    return Node(
+        "Btch",
+        [
+            Node("MsgId", first.batch_id.replace("-", "")),
+            Node("NbOfTxs", str(len(together))),
+            Node("TtlAmt", f"{to_amount(total_minor):f}", currency=CURRENCY),
+            Node("CdtDbtInd", _indicator(first)),
         ],
     )
 
@@ -170,10 +194,20 @@ def _details(posting: Posting) -> Node:
             Node("CdtDbtInd", _indicator(posting)),
             _parties(posting),
             _agents(posting),
-            Node("RmtInf", [Node("Ustrd", posting.reference[:_TEXT_MAX])]),
+            _remittance(posting),
             None if returned is None else Node("RtrInf", [Node("Rsn", [Node("Cd", returned)])]),
         ],
     )
+
+
+def _remittance(posting: Posting) -> Node:
+    """The free text, the structured reference, or both."""
+    structured = posting.creditor_reference
+    free = None if posting.reference == structured else Node("Ustrd", posting.reference[:_TEXT_MAX])
+    if structured is None:
+        return Node("RmtInf", [free])
+    kind = Node("Tp", [Node("CdOrPrtry", [Node("Cd", "SCOR")])])
+    return Node("RmtInf", [free, Node("Strd", [Node("CdtrRefInf", [kind, Node("Ref", structured)])])])
 
 
 def _parties(posting: Posting) -> Node | None:
@@ -220,7 +254,7 @@ def _bank_code(posting: Posting) -> tuple[str, str, str]:
         case PostingKind.FEE:
             return ("ACMT", "MDOP", "CHRG")
         case PostingKind.RETURN:
-            return ("PMNT", "ICDT", "RRTN")
+            return ("PMNT", "ICDT" if posting.direction is Direction.CREDIT else "RCDT", "RRTN")
         case PostingKind.TRANSFER:
             return _SETTLEMENT_FAMILIES[posting.channel, posting.direction]
 

@@ -1,41 +1,31 @@
-"""The developer's side of the bank, under /sandbox: who the client is, what time it is, what goes wrong,
-and a look behind the counter. No authentication; the server listens on the loopback address only.
+"""The developer's side of the bank, under /sandbox: who the client is, what time it is, and a look behind
+the counter. No authentication; the server listens on the loopback address only.
 
 Nothing here is part of the published dialect.
 """
 
-import uuid
 from collections.abc import Callable
+from datetime import timedelta
 from typing import TypeAlias
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from partners.sandbox import settlement
-from partners.sandbox.bank import Bank, move_clock
+from partners.sandbox.answers import respond, respond_refusal
+from partners.sandbox.bank import Bank, change_key, move_clock, published_keys
 from partners.sandbox.clock import read_stamp, stamp, wall_now
-from partners.sandbox.control_models import (
-    ClientOrder,
-    ClockOrder,
-    FaultOrder,
-    FeeOrder,
-    InboundOrder,
-    ReturnOrder,
-    WebhookOrder,
-)
-from partners.sandbox.control_views import account_view, event_view, fault_view, payment_view
+from partners.sandbox.control_models import ClientOrder, ClockOrder, KeyOrder, WebhookOrder
+from partners.sandbox.control_views import account_view, event_view, payment_view, recall_view
 from partners.sandbox.delivery import WEBHOOK_URL
-from partners.sandbox.door import Call, Endpoint, read_call, respond, respond_refusal
-from partners.sandbox.money import to_minor
-from partners.sandbox.records import Fault, Party, Payment, Place
+from partners.sandbox.door import Call, Endpoint, read_call
 from partners.sandbox.signing import NotAnRsaKeyError, read_public_keys
-from partners.sandbox.store import accounts, clients, payments, webhooks
-from partners.sandbox.store import faults as fault_store
-from partners.sandbox.store.database import Tx, begin, read_setting, write_setting
-from partners.sandbox.wire import STATUS_TITLES, Reply, RequestRefusedError, read_body
+from partners.sandbox.store import accounts, clients, payments, recalls, webhooks
+from partners.sandbox.store.database import begin, read_setting, write_setting
+from partners.sandbox.wire import Reply, RequestRefusedError, read_body
 
 PAYMENTS_MAX = 100_000
 EVENTS_MAX = 10_000
+RECALLS_MAX = 10_000
 ACCOUNTS_MAX = 100_000
 
 ControlHandler: TypeAlias = Callable[[Bank, Call], Reply]
@@ -108,89 +98,6 @@ def set_clock(bank: Bank, call: Call) -> Reply:
     return Reply(200, {"now": stamp(bank.clock.now())})
 
 
-def receive_inbound(bank: Bank, call: Call) -> Reply:
-    """POST /sandbox/inbound: money from a named payer arrives at one of the bank's IBANs.
-
-    Raises: RequestRefusedError (400 for a broken rule, 404 for an IBAN that is not the bank's).
-    """
-    order = read_body(InboundOrder, call.body)
-    payer = Party(name=order.debtor_name, iban=order.debtor_iban, bic=order.debtor_bic)
-    with begin(bank.books) as tx:
-        credit = settlement.receive(
-            bank,
-            tx,
-            _require_place(tx, order.creditor_iban),
-            payer,
-            scheme=order.scheme,
-            amount_minor=to_minor(order.amount),
-            end_to_end_id=order.end_to_end_id,
-            reference=order.reference,
-        )
-    return Reply(201, {"paymentId": credit.payment_id, "transactionId": credit.id})
-
-
-def return_payment(bank: Bank, call: Call) -> Reply:
-    """POST /sandbox/returns: a settled credit transfer comes back, in full.
-
-    Raises: RequestRefusedError (400, 404 for an unknown order, 409 for one that cannot come back).
-    """
-    order = read_body(ReturnOrder, call.body)
-    with begin(bank.books) as tx:
-        payment = _require_payment(tx, order)
-        try:
-            credit = settlement.give_back(bank, tx, payment, reason=order.reason)
-        except settlement.NotReturnableError as error:
-            raise RequestRefusedError(
-                409, f"A payment that is {payment.status} cannot be returned."
-            ) from error
-    return Reply(201, {"paymentId": payment.id, "transactionId": credit.id})
-
-
-def charge_fee(bank: Bank, call: Call) -> Reply:
-    """POST /sandbox/fees: the bank helps itself; no webhook tells.
-
-    Raises: RequestRefusedError (400, 404 for an IBAN that is not the bank's).
-    """
-    order = read_body(FeeOrder, call.body)
-    with begin(bank.books) as tx:
-        place = _require_place(tx, order.iban)
-        fee = settlement.charge_fee(bank, tx, place, amount_minor=to_minor(order.amount), text=order.text)
-    return Reply(201, {"transactionId": fee.id})
-
-
-def order_fault(bank: Bank, call: Call) -> Reply:
-    """POST /sandbox/faults: misbehave, so many times, where the match applies.
-
-    `lost_answer`, `held_answer`, `error_500_after` and `refuse_500` strike requests: orders to pay, or any
-    path that begins as the match says. A held answer never comes, but its webhooks do; the connection stays
-    open until the caller goes away. `turned_away_after` strikes alike: the order is taken, and something on the
-    way back answers 429. `reject` strikes an order when it is taken up. The others strike webhooks,
-    each counted: one order causes several, and `webhookType` picks among them; `bad_signature` counts
-    attempts to deliver.
-    """
-    order = read_body(FaultOrder, call.body)
-    fault = Fault(
-        id=str(uuid.uuid4()),
-        kind=order.kind,
-        end_to_end_id=order.match.end_to_end_id,
-        creditor_iban=order.match.creditor_iban,
-        path=order.match.path,
-        webhook_type=order.match.webhook_type,
-        reason=order.reason,
-        times_left=order.times,
-        created_at=stamp(wall_now()),
-    )
-    with begin(bank.books) as tx:
-        fault_store.insert_fault(tx, fault)
-    return Reply(201, fault_view(fault))
-
-
-def list_faults(bank: Bank, call: Call) -> Reply:
-    """GET /sandbox/faults: every fault ever ordered, with how often it may still strike."""
-    assert call.method == "GET"
-    return Reply(200, {"faults": [fault_view(fault) for fault in fault_store.list_faults(bank.books)]})
-
-
 def list_payments(bank: Bank, call: Call) -> Reply:
     """GET /sandbox/payments: every order taken, oldest first; `repeats` counts refused repetitions of its
     request.
@@ -218,24 +125,23 @@ def list_accounts(bank: Bank, call: Call) -> Reply:
     return Reply(200, {"accounts": [account_view(account, virtual) for account in real]})
 
 
+def list_recalls(bank: Bank, call: Call) -> Reply:
+    """GET /sandbox/recalls: the client's and other banks', oldest first."""
+    assert call.method == "GET"
+    found = recalls.list_recalls(bank.books, limit=RECALLS_MAX)
+    return Reply(200, {"recalls": [recall_view(recall) for recall in found]})
+
+
+def change_webhook_key(bank: Bank, call: Call) -> Reply:
+    """POST /sandbox/webhook-key: sign with a new key from now on; the old one stays published for a while."""
+    order = read_body(KeyOrder, call.body)
+    change_key(bank, timedelta(hours=order.published_for_hours))
+    return Reply(200, {"publicKeyPem": bank.keys.current.public_pem()})
+
+
 async def show_public_key(request: Request) -> Response:
-    """GET /sandbox/public-key: the key that verifies the bank's webhooks, in PEM."""
+    """GET /sandbox/public-key: the key that verifies the bank's webhooks, in PEM, and for a while after a
+    change the one before it, second.
+    """
     bank: Bank = request.app.state.bank
-    return PlainTextResponse(bank.key.public_pem(), media_type="application/x-pem-file")
-
-
-def _require_place(tx: Tx, iban: str) -> Place:
-    place = accounts.find_place(tx, iban)
-    if place is None:
-        raise RequestRefusedError(404, STATUS_TITLES[404], "The IBAN is not an account here.")
-    return place
-
-
-def _require_payment(tx: Tx, order: ReturnOrder) -> Payment:
-    if order.payment_id is not None:
-        found = payments.find_payment(tx, order.payment_id)
-    else:
-        found = payments.find_latest_payment(tx, end_to_end_id=order.end_to_end_id or "")
-    if found is None:
-        raise RequestRefusedError(404, STATUS_TITLES[404])
-    return found
+    return PlainTextResponse(published_keys(bank), media_type="application/x-pem-file")

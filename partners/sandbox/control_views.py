@@ -1,9 +1,10 @@
 """How the developer's side shows the bank's rows. Units: `...Minor` is in cents."""
 
 from collections.abc import Sequence
+from decimal import Decimal
 
 from partners.sandbox.money import CURRENCY
-from partners.sandbox.records import Account, Fault, Payment, VirtualAccount, Webhook
+from partners.sandbox.records import Account, Fault, Payment, Recall, VirtualAccount, Webhook
 from partners.sandbox.wire import Json
 
 
@@ -22,11 +23,30 @@ def payment_view(payment: Payment, repeats: int) -> Json:
         "scheme": payment.scheme,
         "status": payment.status,
         "reason": payment.reason,
+        "returnedMinor": payment.returned_minor,
         "transactionId": payment.posting_id,
         "requestIds": [payment.request_id],
         "repeats": repeats,
         "silenced": payment.silenced,
         "receivedAt": payment.received_at,
+    }
+
+
+def recall_view(recall: Recall) -> Json:
+    """A request to give a payment back."""
+    return {
+        "recallId": recall.id,
+        "side": recall.side,
+        "scheme": recall.scheme,
+        "paymentId": recall.payment_id,
+        "endToEndId": recall.end_to_end_id,
+        "amountMinor": recall.amount_minor,
+        "reason": recall.reason,
+        "status": recall.status,
+        "answerReason": recall.answer_reason,
+        "askedAt": recall.asked_at,
+        "answerBy": recall.answer_by,
+        "dueAt": recall.due_at,
     }
 
 
@@ -60,6 +80,8 @@ def fault_view(fault: Fault) -> Json:
         "kind": fault.kind,
         "match": {name: value for name, value in match.items() if value is not None},
         "reason": fault.reason,
+        "seconds": None if fault.seconds is None else Decimal(str(fault.seconds)),
+        "amountMinor": fault.amount_minor,
         "timesLeft": fault.times_left,
         "createdAt": fault.created_at,
     }

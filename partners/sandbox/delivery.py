@@ -21,7 +21,7 @@ from partners.sandbox.clock import stamp, wall_now
 from partners.sandbox.records import Facts, FaultKind, Webhook, WebhookState
 from partners.sandbox.signing import verify
 from partners.sandbox.store import clients, webhooks
-from partners.sandbox.store.database import begin, read_setting
+from partners.sandbox.store.database import Tx, begin, read_setting
 
 WEBHOOK_URL = "webhook_url"
 BATCH_MAX = 100
@@ -48,7 +48,25 @@ async def deliver_due(bank: Bank, http: httpx.AsyncClient) -> int:
         failure = await _attempt(bank, http, url, webhook)
         with begin(bank.books) as tx:
             webhooks.save_attempt(tx, _after_attempt(bank, webhook, failure))
+            if failure is None:
+                _follow_up(tx, webhook)
     return len(due)
+
+
+def _follow_up(tx: Tx, delivered: Webhook) -> None:
+    """A webhook that has arrived lets go what was held back for it, and may come again byte for byte."""
+    now = stamp(wall_now())
+    webhooks.hurry_held_back(tx, delivered, now=now)
+    if faults.take(tx, FaultKind.REPLAYED_WEBHOOK, _facts(delivered)) is not None:
+        webhooks.insert_webhook(
+            tx, replace(delivered, attempts=0, last_failure=None, created_at=now, next_attempt_at=now)
+        )
+
+
+def _facts(webhook: Webhook) -> Facts:
+    return Facts(
+        end_to_end_id=webhook.end_to_end_id, creditor_iban=webhook.creditor_iban, webhook_type=webhook.type
+    )
 
 
 async def _attempt(bank: Bank, http: httpx.AsyncClient, url: str, webhook: Webhook) -> Failure | None:
@@ -91,12 +109,13 @@ def _nonce_in(content: bytes) -> int | None:
 
 
 def _signature(bank: Bank, webhook: Webhook, content: bytes) -> str:
-    facts = Facts(
-        end_to_end_id=webhook.end_to_end_id, creditor_iban=webhook.creditor_iban, webhook_type=webhook.type
-    )
+    facts = _facts(webhook)
     with begin(bank.books) as tx:
         is_forged = faults.take(tx, FaultKind.BAD_SIGNATURE, facts) is not None
-    return bank.key.sign(content + b" " if is_forged else content)
+        is_strange = not is_forged and faults.take(tx, FaultKind.WRONG_KEY, facts) is not None
+    if is_strange:
+        return bank.keys.stranger.sign(content)
+    return bank.keys.current.sign(content + b" " if is_forged else content)
 
 
 def _after_attempt(bank: Bank, webhook: Webhook, failure: Failure | None) -> Webhook:

@@ -11,29 +11,32 @@ capitals, path with its query as sent, request id, request time, nothing between
 Source: ClearBank EU, "Authentication", "Request signing", "Idempotency".
 """
 
+import asyncio
 import json
+import math
 import time
-import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from partners.sandbox import faults
+from partners.sandbox.answers import CutShort, Silence, respond, respond_refusal
 from partners.sandbox.bank import Bank
 from partners.sandbox.clock import stamp, wall_now
-from partners.sandbox.records import Facts, FaultKind
+from partners.sandbox.records import Facts, Fault, FaultKind
 from partners.sandbox.signing import verify
-from partners.sandbox.store import clients, payments
+from partners.sandbox.store import clients, payments, webhooks
 from partners.sandbox.store.database import Tx, begin
-from partners.sandbox.wire import STATUS_TITLES, Reply, RequestRefusedError, encode
+from partners.sandbox.wire import STATUS_TITLES, Reply, RequestRefusedError
 
 BODY_BYTES_MAX = 1_000_000
 REQUEST_ID_CHARACTERS_MAX = 83
 REQUEST_TIME_DRIFT_S_MAX = 60
+_LOOK_AGAIN_S = 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,34 +65,38 @@ class Desk:
 
 
 Handler: TypeAlias = Callable[[Desk, Call], Reply]
-Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
+Endpoint: TypeAlias = Callable[[Request], Awaitable[ASGIApp]]
 
 
-class ConnectionLostError(Exception):
-    """The bank did as it was told, and its answer gets lost on the way."""
+# At most one of these spoils an answer: the first of which a live fault is found.
+_SPOILERS = (
+    FaultKind.LOST_ANSWER,
+    FaultKind.HELD_ANSWER,
+    FaultKind.LATE_ANSWER,
+    FaultKind.TRUNCATED_ANSWER,
+    FaultKind.TURNED_AWAY_AFTER,
+    FaultKind.ERROR_500_AFTER,
+)
 
 
-class AnswerHeldError(Exception):
-    """The bank did as it was told, and its answer never sets out."""
+class RequestDroppedError(Exception):
+    """The bank hangs up before it has done anything."""
 
 
 def behind_door(handler: Handler) -> Endpoint:
     """A handler of the published API as a web endpoint."""
 
-    async def endpoint(request: Request) -> Response:
+    async def endpoint(request: Request) -> ASGIApp:
         bank: Bank = request.app.state.bank
         try:
-            call = await read_call(request)
-            reply = _answer(bank, call, handler)
+            reply, spoiler = _answer(bank, await read_call(request), handler)
         except RequestRefusedError as refusal:
             return respond_refusal(refusal)
-        except ConnectionLostError:
-            return await _hang_up(request)
-        except AnswerHeldError:
-            return _NoAnswer()
+        except RequestDroppedError:
+            return _hang_up(request)
         finally:
             bank.wake()
-        return respond(reply)
+        return respond(reply) if spoiler is None else await _spoil(bank, request, reply, spoiler)
 
     return endpoint
 
@@ -114,30 +121,12 @@ async def read_call(request: Request) -> Call:
     )
 
 
-def respond(reply: Reply) -> Response:
-    """A reply as an HTTP response with a correlation id."""
-    headers = {"X-Correlation-Id": str(uuid.uuid4())}
-    if reply.xml is not None:
-        return Response(reply.xml, reply.status, headers, "application/xml")
-    if reply.body is None:
-        return Response(None, reply.status, headers)
-    return Response(encode(reply.body), reply.status, headers, "application/json")
-
-
-def respond_refusal(refusal: RequestRefusedError) -> Response:
-    """A refusal as an HTTP response with a problem body."""
-    headers = {"X-Correlation-Id": str(uuid.uuid4())}
-    return Response(encode(refusal.problem()), refusal.status, headers, "application/problem+json")
-
-
-def _answer(bank: Bank, call: Call, handler: Handler) -> Reply:
+def _answer(bank: Bank, call: Call, handler: Handler) -> tuple[Reply, Fault | None]:
+    """The reply, and the fault that spoils it on its way back."""
     _identify(bank, call)
     _require_json(call)
     facts = _facts(call)
-    with begin(bank.books) as tx:
-        refused_on_command = faults.take(tx, FaultKind.REFUSE_500, facts) is not None
-    if refused_on_command:
-        raise RequestRefusedError(500, STATUS_TITLES[500])
+    _turn_away_on_command(bank, facts)
     with begin(bank.books) as tx:
         is_repeat = clients.count_repeat(tx, call.request_id)
     if is_repeat:
@@ -145,20 +134,61 @@ def _answer(bank: Bank, call: Call, handler: Handler) -> Reply:
     with begin(bank.books) as tx:
         clients.use_up_request_id(tx, call.request_id, target=call.target, seen_at=stamp(wall_now()))
         reply = handler(Desk(bank, tx), call)
-        answer_is_lost = faults.take(tx, FaultKind.LOST_ANSWER, facts) is not None
-        if answer_is_lost and reply.payment_id is not None:
+        found = (faults.take(tx, kind, facts) for kind in _SPOILERS)
+        spoiler = next((fault for fault in found if fault is not None), None)
+        if spoiler is not None and spoiler.kind is FaultKind.LOST_ANSWER and reply.payment_id is not None:
             payments.silence(tx, reply.payment_id)
-        answer_is_held = faults.take(tx, FaultKind.HELD_ANSWER, facts) is not None
-        answers_429 = faults.take(tx, FaultKind.TURNED_AWAY_AFTER, facts) is not None
-        answers_500 = faults.take(tx, FaultKind.ERROR_500_AFTER, facts) is not None
     # What was asked is done and durable from here on; only the answer can still go wrong.
-    if answer_is_lost:
-        raise ConnectionLostError
-    if answer_is_held:
-        raise AnswerHeldError
-    if answers_429:
-        return _problem(429)
-    return _problem(500) if answers_500 else reply
+    return reply, spoiler
+
+
+def _turn_away_on_command(bank: Bank, facts: Facts) -> None:
+    with begin(bank.books) as tx:
+        if faults.take(tx, FaultKind.DROPPED_REQUEST, facts) is not None:
+            dropped, busy, broken = True, None, False
+        else:
+            dropped = False
+            busy = faults.take(tx, FaultKind.REFUSE_429, facts)
+            broken = busy is None and faults.take(tx, FaultKind.REFUSE_500, facts) is not None
+    if dropped:
+        raise RequestDroppedError
+    if busy is not None:
+        raise RequestRefusedError(429, STATUS_TITLES[429], retry_after_s=math.ceil(busy.seconds or 0))
+    if broken:
+        raise RequestRefusedError(500, STATUS_TITLES[500])
+
+
+async def _spoil(bank: Bank, request: Request, reply: Reply, fault: Fault) -> ASGIApp:
+    match fault.kind:
+        case FaultKind.LOST_ANSWER:
+            return _hang_up(request)
+        case FaultKind.HELD_ANSWER:
+            return Silence()
+        case FaultKind.LATE_ANSWER:
+            await _let_webhooks_go_first(bank, reply, within_s=fault.seconds or 0.0)
+            return respond(reply)
+        case FaultKind.TRUNCATED_ANSWER:
+            return CutShort(respond(reply))
+        case FaultKind.TURNED_AWAY_AFTER:
+            return respond(_problem(429))
+        case _:
+            assert fault.kind is FaultKind.ERROR_500_AFTER
+            return respond(_problem(500))
+
+
+async def _let_webhooks_go_first(bank: Bank, reply: Reply, *, within_s: float) -> None:
+    """Wait until the order has come to its end and its webhooks have been sent, but not for ever."""
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        if reply.payment_id is not None and _all_is_told(bank, reply.payment_id):
+            return
+        await asyncio.sleep(_LOOK_AGAIN_S)
+
+
+def _all_is_told(bank: Bank, payment_id: str) -> bool:
+    payment = payments.find_payment(bank.books, payment_id)
+    is_moving = payment is not None and payment.due_at is not None
+    return not is_moving and not webhooks.any_untried(bank.books, payment_id)
 
 
 def _problem(status: int) -> Reply:
@@ -173,7 +203,8 @@ def _identify(bank: Bank, call: Call) -> None:
     _check_request_id(call)
     signed = call.body
     if call.method in {"GET", "DELETE"}:
-        signed = f"{call.method}{call.target}{call.request_id}{_request_time(call)}".encode("latin-1")
+        sent_at = _request_time(call, skew_s=_skew_s(bank, call))
+        signed = f"{call.method}{call.target}{call.request_id}{sent_at}".encode("latin-1")
     if not verify(public_key_pem, signed, call.headers.get("digitalsignature", "")):
         raise RequestRefusedError(400, "Invalid DigitalSignature Header")
 
@@ -185,13 +216,20 @@ def _check_request_id(call: Call) -> None:
         raise RequestRefusedError(400, "Invalid X-Request-Id Header")
 
 
-def _request_time(call: Call) -> str:
-    """The request's time as sent; refused when it is not within a minute of the wall clock."""
+def _skew_s(bank: Bank, call: Call) -> float:
+    """By how much a fault has put the bank's wall clock wrong for this look-up."""
+    with begin(bank.books) as tx:
+        fault = faults.take(tx, FaultKind.SKEWED_CLOCK, Facts(path=call.path))
+    return 0.0 if fault is None or fault.seconds is None else fault.seconds
+
+
+def _request_time(call: Call, *, skew_s: float) -> str:
+    """The request's time as sent; refused when it is not within a minute of the bank's wall clock."""
     text = call.headers.get("x-request-time", "")
     if not text:
         raise RequestRefusedError(400, "Missing X-Request-Time Header")
     plain = text.isascii() and text.isdigit() and len(text) <= 12
-    if not plain or abs(time.time() - int(text)) > REQUEST_TIME_DRIFT_S_MAX:
+    if not plain or abs(time.time() + skew_s - int(text)) > REQUEST_TIME_DRIFT_S_MAX:
         raise RequestRefusedError(400, "Invalid X-Request-Time Header")
     return text
 
@@ -221,14 +259,7 @@ def _text_in(holder: object, name: str) -> str | None:
     return found if isinstance(found, str) else None
 
 
-async def _hang_up(request: Request) -> Response:
+def _hang_up(request: Request) -> Response:
     """Close the connection without a byte of an answer."""
     request.state.hang_up()
-    return _NoAnswer()
-
-
-class _NoAnswer(Response):
-    """Sends nothing; ends once the server has seen that the connection is gone."""
-
-    async def __call__(self, _: Scope, receive: Receive, __: Send) -> None:
-        await receive()
+    return Silence()

@@ -1,12 +1,11 @@
 """The simulation's own endpoint for money coming in, as the bank publishes it.
 
-It cannot name the payer, so the payer is made up. /sandbox/inbound is the same with a payer of one's choice.
-Incoming money is credited at any hour; the published receiving hours are not played.
+It cannot name the payer, so the payer is made up; the simulations under /sandbox can.
 
 Source: ClearBank EU, "Simulation", SEPA CT inbound emulator.
 """
 
-from partners.sandbox import settlement
+from partners.sandbox import incoming
 from partners.sandbox.door import Call, Desk
 from partners.sandbox.models import EmulatedInbound
 from partners.sandbox.money import to_minor
@@ -31,14 +30,12 @@ def emulate_inbound(desk: Desk, call: Call) -> Reply:
             "One or more validation errors occurred.",
             errors={"creditorAccount": ["is not an account here"]},
         )
-    settlement.receive(
-        desk.bank,
-        desk.tx,
-        place,
-        Party(name=MADE_UP_NAME, iban=MADE_UP_IBAN, bic=order.debtor_agent_bic),
+    transfer = incoming.Transfer(
+        payer=Party(name=MADE_UP_NAME, iban=MADE_UP_IBAN, bic=order.debtor_agent_bic),
         scheme=Scheme.CT,
         amount_minor=to_minor(order.amount),
         end_to_end_id=order.end_to_end_id,
         reference=order.reference,
     )
+    incoming.receive(desk.bank, desk.tx, place, transfer)
     return Reply(202)

@@ -23,7 +23,7 @@ def take(tx: Tx, kind: FaultKind, facts: Facts) -> Fault | None:
 
 def applies(fault: Fault, facts: Facts) -> bool:
     """Whether everything that a fault names is so here; a path is matched by its beginning."""
-    if facts.path is not None and not _path_fits(fault, facts.path):
+    if not _path_fits(fault, facts.path):
         return False
     named = (
         (fault.end_to_end_id, facts.end_to_end_id),
@@ -33,5 +33,7 @@ def applies(fault: Fault, facts: Facts) -> bool:
     return all(wanted is None or wanted == found for wanted, found in named)
 
 
-def _path_fits(fault: Fault, path: str) -> bool:
+def _path_fits(fault: Fault, path: str | None) -> bool:
+    if path is None:
+        return fault.path is None
     return path in ORDER_PATHS if fault.path is None else path.startswith(fault.path)

@@ -4,6 +4,7 @@ The bank publishes "Netherlands business days", sending from 07:00 to 16:00. Whi
 published; the closing days of T2 are used, because SEPA credit transfers settle on no other days.
 """
 
+from calendar import monthrange
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -26,6 +27,27 @@ def sending_is_open(now: datetime) -> bool:
 def is_business_day(day: date) -> bool:
     """Monday to Friday, except the closing days of T2."""
     return day.weekday() < _SATURDAY and day not in _closing_days(day.year)
+
+
+def after_business_days(moment: datetime, days: int) -> datetime:
+    """The same time of day so many business days later.
+
+    Source: SEPA schemes count the time to answer a recall in inter-bank business days.
+    """
+    local = moment.astimezone(AMSTERDAM)
+    day = local.date()
+    while days > 0:
+        day += timedelta(days=1)
+        days -= is_business_day(day)
+    return datetime.combine(day, local.time(), AMSTERDAM).astimezone(UTC)
+
+
+def after_months(moment: datetime, months: int) -> datetime:
+    """The same time so many calendar months later, on the month's last day if it is shorter."""
+    local = moment.astimezone(AMSTERDAM)
+    year, month = divmod(local.year * 12 + local.month - 1 + months, 12)
+    day = min(local.day, monthrange(year, month + 1)[1])
+    return datetime.combine(date(year, month + 1, day), local.time(), AMSTERDAM).astimezone(UTC)
 
 
 def bank_day(moment: datetime) -> date:

@@ -7,14 +7,16 @@ client's.
 Source: ClearBank EU, 1.0.MCCY-Transactions-EU.
 """
 
+from dataclasses import replace
 from datetime import timedelta
 
+from partners.sandbox import faults
 from partners.sandbox.accounts import require_account
 from partners.sandbox.clock import stamp
 from partners.sandbox.door import Call, Desk
 from partners.sandbox.money import CURRENCY, to_amount
 from partners.sandbox.queries import read_moment, read_page_number, read_page_size
-from partners.sandbox.records import Direction, Posting, PostingStatus
+from partners.sandbox.records import Direction, Facts, FaultKind, Posting, PostingStatus
 from partners.sandbox.store import postings
 from partners.sandbox.wire import STATUS_TITLES, Json, Reply, RequestRefusedError
 
@@ -42,7 +44,7 @@ def list_postings(desk: Desk, call: Call) -> Reply:
         limit=size,
         offset=(read_page_number(call, "PageNumber") - 1) * size,
     )
-    return Reply(200, {"transactions": [posting_view(posting) for posting in found]})
+    return Reply(200, {"transactions": [_shown(desk, posting) for posting in found]})
 
 
 def show_posting(desk: Desk, call: Call) -> Reply:
@@ -53,7 +55,19 @@ def show_posting(desk: Desk, call: Call) -> Reply:
     posting = postings.find_posting(desk.tx, call.path_values["posting_id"].lower())
     if posting is None:
         raise RequestRefusedError(404, STATUS_TITLES[404])
-    return Reply(200, posting_view(posting))
+    return Reply(200, _shown(desk, posting))
+
+
+def _shown(desk: Desk, posting: Posting) -> dict[str, Json]:
+    """A posting as the API shows it; a fault may make it a cent too high."""
+    facts = Facts(end_to_end_id=posting.end_to_end_id, creditor_iban=creditor_iban(posting))
+    lies = faults.take(desk.tx, FaultKind.WRONG_AMOUNT_LISTED, facts) is not None
+    return posting_view(replace(posting, amount_minor=posting.amount_minor + 1) if lies else posting)
+
+
+def creditor_iban(posting: Posting) -> str | None:
+    """The account that gets the money of a posting."""
+    return posting.own_iban if posting.direction is Direction.CREDIT else posting.other_iban
 
 
 def posting_view(posting: Posting) -> dict[str, Json]:

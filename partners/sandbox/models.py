@@ -89,7 +89,7 @@ Guid = Annotated[
 Day = Annotated[str, _matching(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")]
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
     """A body without room for a field that the schema does not know."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, alias_generator=to_camel)
@@ -104,12 +104,12 @@ class _Open(BaseModel):
 # Accounts
 
 
-class IbanIdentifier(_Strict):
+class IbanIdentifier(Strict):
     identifier: Iban
     kind: Literal["IBAN"]
 
 
-class AccountOrder(_Strict):
+class AccountOrder(Strict):
     """POST /mccy/v2/Accounts."""
 
     label: Str100
@@ -123,12 +123,12 @@ class AccountOrder(_Strict):
     customer_id: Guid | None = None
 
 
-class VirtualAccountDetails(_Strict):
+class VirtualAccountDetails(Strict):
     owner: Str140
     identifiers: list[IbanIdentifier] | None = Field(default=None, max_length=1)
 
 
-class VirtualAccountOrder(_Strict):
+class VirtualAccountOrder(Strict):
     """POST /mccy/v1/VirtualAccounts."""
 
     account_id: Guid
@@ -138,7 +138,7 @@ class VirtualAccountOrder(_Strict):
 # SEPA credit transfer
 
 
-class CtAddress(_Strict):
+class CtAddress(Strict):
     street_name: Txt70 | None = None
     building_number: Txt16 | None = None
     town_name: Txt35
@@ -147,46 +147,46 @@ class CtAddress(_Strict):
     country: Country
 
 
-class CtOtherId(_Strict):
+class CtOtherId(Strict):
     identification_number: Str35
     scheme_name_code: Annotated[str, Field(max_length=4)] | None = None
     scheme_name_proprietary: Str35 | None = None
     issuer: Str35 | None = None
 
 
-class CtOrganisationId(_Strict):
+class CtOrganisationId(Strict):
     bic: BicA | None = None
     lei: Lei | None = None
     other: CtOtherId | None = None
 
 
-class CtBirth(_Strict):
+class CtBirth(Strict):
     date_of_birth: Day
     place_of_birth: Txt35
 
 
-class CtPrivateId(_Strict):
+class CtPrivateId(Strict):
     date_and_place_of_birth: CtBirth | None = None
     other: Txt35 | None = None
 
 
-class CtIdentification(_Strict):
+class CtIdentification(Strict):
     organisation_identification: CtOrganisationId | None = None
     private_identification: CtPrivateId | None = None
 
 
-class CtParty(_Strict):
+class CtParty(Strict):
     name: Txt70
     account_iban: Iban
     postal_address: CtAddress | None = None
     identification: CtIdentification | None = None
 
 
-class CtAgent(_Strict):
+class CtAgent(Strict):
     bic: BicA | None = None
 
 
-class CtOrder(_Strict):
+class CtOrder(Strict):
     """POST /payments/sepa-ct/v1/customer-payments."""
 
     end_to_end_id: EndToEndCt
@@ -231,7 +231,7 @@ class UltimateParty(_Open):
     identification: InstIdentification | None = None
 
 
-class InstOrder(_Strict):
+class InstOrder(Strict):
     """POST /v1/payments/sepa-instant."""
 
     amount: InstAmount
@@ -248,14 +248,14 @@ class InstOrder(_Strict):
 # Statements and simulation
 
 
-class StatementOrder(_Strict):
+class StatementOrder(Strict):
     """POST /v1/statementrequests; the schema requires neither field, the bank needs both."""
 
     start_date_time_utc: str | None = None
     end_date_time_utc: str | None = None
 
 
-class EmulatedInbound(_Strict):
+class EmulatedInbound(Strict):
     """POST /v1/payments/sepa-ct/emulator/inbound/payment."""
 
     amount: CtAmount

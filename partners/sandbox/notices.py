@@ -9,10 +9,12 @@ and `Statements.ReadyForDownload` v1.
 """
 
 import secrets
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
 
 from partners.sandbox import faults, reasons
-from partners.sandbox.clock import stamp, wall_now
+from partners.sandbox.clock import read_stamp, stamp, wall_now
 from partners.sandbox.money import to_amount
 from partners.sandbox.records import (
     Direction,
@@ -55,51 +57,51 @@ def subject_of(payment: Payment) -> Subject:
 
 def tell_ct_completed(tx: Tx, payment: Payment, *, posting_id: str) -> None:
     """An outbound credit transfer has settled."""
-    payload: Json = {
+    payload: dict[str, Json] = {
         "PaymentId": payment.id,
         "TransactionId": posting_id,
         "EndToEndIdentification": payment.end_to_end_id,
     }
-    _queue(tx, "Sepa.Ct.OutboundPayment.Completed", payload, subject_of(payment))
+    queue(tx, "Sepa.Ct.OutboundPayment.Completed", payload, subject_of(payment))
 
 
 def tell_ct_failed(tx: Tx, payment: Payment, *, reason: str) -> None:
     """An outbound credit transfer was rejected and will not be paid."""
-    payload: Json = {
+    payload: dict[str, Json] = {
         "PaymentId": payment.id,
         "Reason": reason,
         "AdditionalInformation": reasons.words(reason),
         "EndToEndIdentification": payment.end_to_end_id,
     }
-    _queue(tx, "Sepa.Ct.OutboundPayment.Failed", payload, subject_of(payment))
+    queue(tx, "Sepa.Ct.OutboundPayment.Failed", payload, subject_of(payment))
 
 
 def tell_ct_returned(tx: Tx, payment: Payment, *, posting_id: str, reason: str) -> None:
     """The beneficiary's side has sent a settled credit transfer back."""
-    payload: Json = {
+    payload: dict[str, Json] = {
         "PaymentId": payment.id,
         "TransactionId": posting_id,
         "Reason": reason,
         "EndToEndIdentification": payment.end_to_end_id,
     }
-    _queue(tx, "Sepa.Ct.OutboundPayment.ReturnCompleted", payload, subject_of(payment))
+    queue(tx, "Sepa.Ct.OutboundPayment.ReturnCompleted", payload, subject_of(payment))
 
 
 def tell_instant_created(tx: Tx, payment: Payment, *, posting_id: str, now: str) -> None:
     """An outbound instant payment has been accepted."""
-    payload: Json = {
+    payload: dict[str, Json] = {
         "TransactionId": posting_id,
         "PaymentId": payment.id,
         "TimestampCreated": now,
         "EndToEndId": payment.end_to_end_id,
         "AdditionalPaymentProperties": None,
     }
-    _queue(tx, "Sepa.Instant.Outbound.Payment.Created", payload, subject_of(payment))
+    queue(tx, "Sepa.Instant.Outbound.Payment.Created", payload, subject_of(payment))
 
 
 def tell_instant_delayed(tx: Tx, payment: Payment, *, posting_id: str) -> None:
     """An outbound instant payment has not settled in time; its end is still to come."""
-    payload: Json = {
+    payload: dict[str, Json] = {
         "PaymentId": payment.id,
         "TransactionId": posting_id,
         "TimestampReceived": payment.received_at,
@@ -108,7 +110,7 @@ def tell_instant_delayed(tx: Tx, payment: Payment, *, posting_id: str) -> None:
         "EndToEndId": payment.end_to_end_id,
         "AdditionalPaymentProperties": None,
     }
-    _queue(tx, "Sepa.Instant.Outbound.Payment.Delayed", payload, subject_of(payment))
+    queue(tx, "Sepa.Instant.Outbound.Payment.Delayed", payload, subject_of(payment))
 
 
 def tell_instant_settled(tx: Tx, payment: Payment, *, posting_id: str, now: str) -> None:
@@ -117,7 +119,7 @@ def tell_instant_settled(tx: Tx, payment: Payment, *, posting_id: str, now: str)
         **_instant_end(payment, posting_id=posting_id, now=now),
         "AdditionalPaymentProperties": [{"Key": "InterBankSettlementDate", "Value": now[:10]}],
     }
-    _queue(tx, "Sepa.Instant.Outbound.Payment.Settled", payload, subject_of(payment))
+    queue(tx, "Sepa.Instant.Outbound.Payment.Settled", payload, subject_of(payment))
 
 
 def tell_instant_cancelled(tx: Tx, payment: Payment, *, posting_id: str, reason: str, now: str) -> None:
@@ -128,7 +130,7 @@ def tell_instant_cancelled(tx: Tx, payment: Payment, *, posting_id: str, reason:
         "CancellationCode": reason,
         "CancellationReason": reasons.words(reason),
     }
-    _queue(tx, "Sepa.Instant.Outbound.Payment.Cancelled", payload, subject_of(payment))
+    queue(tx, "Sepa.Instant.Outbound.Payment.Cancelled", payload, subject_of(payment))
 
 
 def tell_inbound(tx: Tx, credit: Posting, *, inbound_id: str, scheme: Scheme, silenced: bool) -> None:
@@ -140,9 +142,9 @@ def tell_inbound(tx: Tx, credit: Posting, *, inbound_id: str, scheme: Scheme, si
         silenced=silenced,
     )
     if scheme is Scheme.INST:
-        _queue(tx, "Sepa.Instant.Inbound.Payment.Settled", _instant_inbound(credit, inbound_id), subject)
+        queue(tx, "Sepa.Instant.Inbound.Payment.Settled", _instant_inbound(credit, inbound_id), subject)
     else:
-        _queue(tx, "Sepa.Ct.InboundPayment.Completed", _ct_inbound(credit, inbound_id), subject)
+        queue(tx, "Sepa.Ct.InboundPayment.Completed", _ct_inbound(credit, inbound_id), subject)
 
 
 def tell_posted(tx: Tx, posting: Posting, subject: Subject) -> None:
@@ -153,7 +155,7 @@ def tell_posted(tx: Tx, posting: Posting, subject: Subject) -> None:
     own = _account_reference(posting.account_id, posting.own_iban)
     other = _account_reference(_account_behind(tx, posting.other_iban), posting.other_iban)
     is_credit = posting.direction is Direction.CREDIT
-    payload: Json = {
+    payload: dict[str, Json] = {
         "TransactionId": posting.id,
         "EndToEndIdentification": posting.end_to_end_id,
         "CreatedDateTime": posting.created_at,
@@ -166,36 +168,60 @@ def tell_posted(tx: Tx, posting: Posting, subject: Subject) -> None:
         "DebtorAccount": other if is_credit else own,
         "CreditorAccount": own if is_credit else other,
     }
-    _queue(tx, kind, payload, subject)
+    queue(tx, kind, payload, subject)
 
 
 def tell_statement_ready(tx: Tx, statement: Statement) -> None:
     """A statement that was asked for can be fetched."""
-    payload: Json = {
+    payload: dict[str, Json] = {
         "MessageId": statement.message_id,
         "TotalPages": statement.total_pages,
         "StartDateTime": statement.start_at,
         "EndDateTime": statement.end_at,
     }
-    _queue(tx, "Statements.ReadyForDownload", payload, Subject())
+    queue(tx, "Statements.ReadyForDownload", payload, Subject())
 
 
-def _queue(tx: Tx, kind: str, payload: Json, subject: Subject) -> None:
+def queue(tx: Tx, kind: str, payload: Mapping[str, Json], subject: Subject, *, version: int = 1) -> None:
+    """Fix a webhook's bytes and put it into the queue, or withhold it; faults strike here."""
     facts = _facts(kind, subject)
     withheld = subject.silenced or faults.take(tx, FaultKind.LOST_WEBHOOK, facts) is not None
     state = WebhookState.WITHHELD if withheld else WebhookState.PENDING
-    webhooks.insert_webhook(tx, _webhook(kind, payload, subject, state))
-    if not withheld and faults.take(tx, FaultKind.DUPLICATE_WEBHOOK, facts) is not None:
-        webhooks.insert_webhook(tx, _webhook(kind, payload, subject, state))
+    if withheld:
+        webhooks.insert_webhook(tx, _webhook(kind, payload, subject, state, version))
+        return
+    stated = _by_another_clock(tx, payload, facts)
+    late = faults.take(tx, FaultKind.LATE_WEBHOOK, facts)
+    first_at = stamp(wall_now() + timedelta(seconds=0 if late is None else late.seconds or 0))
+    webhook = replace(_webhook(kind, stated, subject, state, version), next_attempt_at=first_at)
+    webhooks.insert_webhook(tx, webhook)
+    if faults.take(tx, FaultKind.DUPLICATE_WEBHOOK, facts) is not None:
+        webhooks.insert_webhook(tx, _webhook(kind, stated, subject, state, version))
 
 
-def _webhook(kind: str, payload: Json, subject: Subject, state: WebhookState) -> Webhook:
+def _by_another_clock(tx: Tx, payload: Mapping[str, Json], facts: Facts) -> Mapping[str, Json]:
+    """The payload, or the same told by a clock that goes wrong."""
+    fault = faults.take(tx, FaultKind.SKEWED_CLOCK, facts)
+    if fault is None or fault.seconds is None:
+        return payload
+    skew = timedelta(seconds=fault.seconds)
+    return {
+        name: stamp(read_stamp(value) + skew) if _is_moment(name) and isinstance(value, str) else value
+        for name, value in payload.items()
+    }
+
+
+def _is_moment(name: str) -> bool:
+    return name.startswith("Timestamp") or name in {"CreatedDateTime", "CompletedDateTime"}
+
+
+def _webhook(kind: str, payload: Json, subject: Subject, state: WebhookState, version: int) -> Webhook:
     nonce = secrets.randbits(NONCE_BITS)
     now = stamp(wall_now())
     return Webhook(
         seq=0,
         type=kind,
-        body=encode({"Type": kind, "Version": 1, "Payload": payload, "Nonce": nonce}),
+        body=encode({"Type": kind, "Version": version, "Payload": payload, "Nonce": nonce}),
         nonce=nonce,
         payment_id=subject.payment_id,
         end_to_end_id=subject.end_to_end_id,
@@ -223,7 +249,7 @@ def _instant_end(payment: Payment, *, posting_id: str, now: str) -> dict[str, Js
     }
 
 
-def _ct_inbound(credit: Posting, inbound_id: str) -> Json:
+def _ct_inbound(credit: Posting, inbound_id: str) -> dict[str, Json]:
     return {
         "PaymentId": inbound_id,
         "EndToEndIdentification": credit.end_to_end_id,
@@ -237,7 +263,7 @@ def _ct_inbound(credit: Posting, inbound_id: str) -> Json:
     }
 
 
-def _instant_inbound(credit: Posting, inbound_id: str) -> Json:
+def _instant_inbound(credit: Posting, inbound_id: str) -> dict[str, Json]:
     return {
         "TransactionId": credit.id,
         "PaymentId": inbound_id,

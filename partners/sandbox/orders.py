@@ -8,13 +8,14 @@ Source: ClearBank EU, 1.0-SEPA-CT and 1.0-SEPA-INSTANT.
 """
 
 import uuid
+from dataclasses import replace
 
-from partners.sandbox import hours
+from partners.sandbox import faults, hours
 from partners.sandbox.clock import stamp
 from partners.sandbox.door import Call, Desk
 from partners.sandbox.models import CtOrder, InstOrder
 from partners.sandbox.money import CURRENCY, to_minor
-from partners.sandbox.records import Payment, PaymentStatus, Scheme, Script
+from partners.sandbox.records import Facts, FaultKind, Payment, PaymentStatus, Scheme, Script
 from partners.sandbox.settlement import NOT_PROVIDED
 from partners.sandbox.store import payments
 from partners.sandbox.store.database import Tx
@@ -22,6 +23,10 @@ from partners.sandbox.wire import Reply, RequestRefusedError, read_body
 
 _CT_SCRIPTS = {Script.RETURN}
 _INST_SCRIPTS = {Script.DELAY, Script.CANCEL_DELAYED}
+_SCRIPTS_BY_FAULT = (
+    (FaultKind.DELAY, Script.DELAY),
+    (FaultKind.CANCEL_DELAYED, Script.CANCEL_DELAYED),
+)
 
 
 def order_credit_transfer(desk: Desk, call: Call) -> Reply:
@@ -55,6 +60,7 @@ def order_credit_transfer(desk: Desk, call: Call) -> Reply:
         request_id=call.request_id,
         posting_id=None,
         reason=None,
+        returned_minor=0,
         silenced=False,
         received_at=now,
         due_at=now,
@@ -86,6 +92,7 @@ def order_instant(desk: Desk, call: Call) -> Reply:
         request_id=call.request_id,
         posting_id=None,
         reason=None,
+        returned_minor=0,
         silenced=False,
         received_at=now,
         due_at=now,
@@ -94,9 +101,20 @@ def order_instant(desk: Desk, call: Call) -> Reply:
 
 
 def _take(tx: Tx, payment: Payment) -> Reply:
-    payments.insert_payment(tx, payment)
+    payments.insert_payment(tx, _scripted_by_fault(tx, payment))
     return Reply(202, {"paymentId": payment.id}, payment_id=payment.id)
 
 
 def _script(reference: str | None, known: set[Script]) -> Script:
     return next((script for script in known if script.value == reference), Script.NONE)
+
+
+def _scripted_by_fault(tx: Tx, payment: Payment) -> Payment:
+    """A fault may ask for what a magic reference asks for, where the client does not choose the reference."""
+    if payment.scheme is not Scheme.INST or payment.script is not Script.NONE:
+        return payment
+    facts = Facts(end_to_end_id=payment.end_to_end_id, creditor_iban=payment.creditor_iban)
+    for kind, script in _SCRIPTS_BY_FAULT:
+        if faults.take(tx, kind, facts) is not None:
+            return replace(payment, script=script)
+    return payment

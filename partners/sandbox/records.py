@@ -65,18 +65,41 @@ class WebhookState(StrEnum):
 
 
 class FaultKind(StrEnum):
-    """The ways in which the bank misbehaves on command."""
+    """The ways in which the bank misbehaves on command, by what they strike."""
 
+    # the whole bank
+    DOWN = "down"
+    # a request, before anything is done
+    DROPPED_REQUEST = "dropped_request"
+    REFUSE_429 = "refuse_429"
+    REFUSE_500 = "refuse_500"
+    # an answer, after everything is done
     LOST_ANSWER = "lost_answer"
     HELD_ANSWER = "held_answer"
+    LATE_ANSWER = "late_answer"
+    TRUNCATED_ANSWER = "truncated_answer"
     ERROR_500_AFTER = "error_500_after"
     TURNED_AWAY_AFTER = "turned_away_after"
-    REFUSE_500 = "refuse_500"
+    # an order
     REJECT = "reject"
+    DELAY = "delay"
+    CANCEL_DELAYED = "cancel_delayed"
+    RETURN = "return"
+    # a webhook
     LOST_WEBHOOK = "lost_webhook"
     DUPLICATE_WEBHOOK = "duplicate_webhook"
+    LATE_WEBHOOK = "late_webhook"
+    REPLAYED_WEBHOOK = "replayed_webhook"
     WRONG_AMOUNT = "wrong_amount"
+    SKEWED_CLOCK = "skewed_clock"
     BAD_SIGNATURE = "bad_signature"
+    WRONG_KEY = "wrong_key"
+    # a look-up or a statement
+    WRONG_AMOUNT_LISTED = "wrong_amount_listed"
+    WRONG_AMOUNT_STATED = "wrong_amount_stated"
+    REPEATED_ENTRY = "repeated_entry"
+    REUSED_STATEMENT_ID = "reused_statement_id"
+    SWAPPED_PAGES = "swapped_pages"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +150,11 @@ class Party:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Payment:
-    """One order to pay. `due_at` is when the settlement loop looks at it next; null means never again."""
+    """One order to pay. `due_at` is when the settlement loop looks at it next; null means never again.
+
+    Units: `returned_minor` in cents, what has come back so far; an order of which a part came back is
+    `returned` too.
+    """
 
     id: str
     scheme: Scheme
@@ -145,6 +172,7 @@ class Payment:
     request_id: str
     posting_id: str | None
     reason: str | None
+    returned_minor: int
     silenced: bool
     received_at: str
     due_at: str | None
@@ -160,12 +188,16 @@ class Payment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Posting:
-    """One movement on one account; its id is what the bank calls the TransactionId."""
+    """One movement on one account; its id is what the bank calls the TransactionId.
+
+    Postings with the same `batch_id` were booked together: a statement shows them as one entry.
+    """
 
     id: str
     account_id: str
     virtual_account_id: str | None
     payment_id: str | None
+    batch_id: str | None
     kind: PostingKind
     channel: str
     direction: Direction
@@ -174,6 +206,7 @@ class Posting:
     currency: str
     end_to_end_id: str
     reference: str
+    creditor_reference: str | None
     own_name: str
     own_iban: str
     other_name: str | None
@@ -211,19 +244,82 @@ class Webhook:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statement:
-    """A statement that was asked for: a window in the past, cut into pages."""
+    """A statement that was asked for: a window in the past, cut into pages.
+
+    `first_at` is where its entries begin, and `shown_id` and `shown_day` are what it calls itself: the
+    window's start, its message id and its day, unless a fault has it otherwise.
+    """
 
     message_id: str
     start_at: str
     end_at: str
+    first_at: str
+    shown_id: str
+    shown_day: str
     page_entries: int
     total_pages: int
     made_at: str
 
 
+class RecallSide(StrEnum):
+    """`outgoing`: the client wants its own payment back. `incoming`: another bank wants back what it paid in."""
+
+    OUTGOING = "outgoing"
+    INCOMING = "incoming"
+
+
+class RecallStatus(StrEnum):
+    """open -> accepted -> paid, or rejected, or expired when nobody answered in time."""
+
+    OPEN = "open"
+    ACCEPTED = "accepted"
+    PAID = "paid"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recall:
+    """A request to give a settled payment back, and what became of it.
+
+    `plan_*` is how the other bank will answer an outgoing one, when somebody has ordered it. `due_at` is
+    when the bank looks at it next. Units: amount in cents.
+    """
+
+    id: str
+    side: RecallSide
+    scheme: Scheme
+    payment_id: str
+    posting_id: str
+    end_to_end_id: str
+    creditor_iban: str
+    amount_minor: int
+    reason: str
+    information: str | None
+    status: RecallStatus
+    answer_reason: str | None
+    plan_accepts: bool | None
+    plan_reason: str | None
+    plan_at: str | None
+    asked_at: str
+    answer_by: str
+    due_at: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedReturn:
+    """A return that will come when its time has. Units: cents; no amount means all that is left."""
+
+    id: str
+    payment_id: str
+    amount_minor: int | None
+    reason: str
+    due_at: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """An order to misbehave: where it applies, and how many times more."""
+    """An order to misbehave: where it applies, how, and how many times more. Units: `amount_minor` in cents."""
 
     id: str
     kind: FaultKind
@@ -232,6 +328,8 @@ class Fault:
     path: str | None
     webhook_type: str | None
     reason: str | None
+    seconds: float | None
+    amount_minor: int | None
     times_left: int
     created_at: str
 
@@ -246,4 +344,6 @@ class Facts:
     webhook_type: str | None = None
 
 
-Record: TypeAlias = Account | VirtualAccount | Payment | Posting | Webhook | Statement | Fault
+Record: TypeAlias = (
+    Account | VirtualAccount | Payment | Posting | Webhook | Statement | Fault | Recall | PlannedReturn
+)

@@ -11,12 +11,11 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from partners.sandbox.app import make_app
-from partners.sandbox.bank import open_bank
+from partners.sandbox.bank import Bank, open_bank
+from partners.sandbox.doors import CONNECTIONS_WAITING_MAX, LOOPBACK, Doors
 from partners.sandbox.settings import BankSettings
 from partners.sandbox.store.database import only_process
 
-LOOPBACK = "127.0.0.1"
-CONNECTIONS_WAITING_MAX = 256
 STOP_S_MAX = 3
 
 
@@ -25,20 +24,36 @@ class _Protocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as the parent has it
         super().connection_made(transport)
-        self.app_state = {**self.app_state, "hang_up": transport.abort}
+        self.app_state = {**self.app_state, "hang_up": transport.abort, "close": transport.close}
 
 
 class _Server(uvicorn.Server):
-    """Announces itself once it listens, and ends with exit code 0 when told to stop."""
+    """Announces itself once it listens, is down when told to, and ends with exit code 0 when told to stop."""
 
-    def __init__(self, config: uvicorn.Config, settings: BankSettings) -> None:
+    def __init__(self, config: uvicorn.Config, bank: Bank) -> None:
         super().__init__(config)
-        self._settings = settings
+        self._settings = bank.settings
+        self._doors = Doors(bank.downtimes)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         assert sockets is not None
         _announce(self._settings, f"http://{LOOPBACK}:{sockets[0].getsockname()[1]}")
+
+    async def on_tick(self, counter: int) -> bool:
+        await self._doors.turn(self.servers, self._connections, self._make_protocol)
+        return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._doors.leave()
+        await super().shutdown(sockets)
+
+    def _connections(self) -> list[asyncio.Transport]:
+        found = (connection.transport for connection in self.server_state.connections)
+        return [transport for transport in found if isinstance(transport, asyncio.Transport)]
+
+    def _make_protocol(self) -> _Protocol:
+        return _Protocol(self.config, self.server_state, self.lifespan.state)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the signature is uvicorn's
         self.should_exit = True
@@ -62,7 +77,7 @@ def run(settings: BankSettings) -> None:
         )
         try:
             with socket.create_server((LOOPBACK, settings.port), backlog=CONNECTIONS_WAITING_MAX) as listener:
-                _Server(config, settings).run(sockets=[listener])
+                _Server(config, bank).run(sockets=[listener])
         finally:
             bank.books.close()
             settings.notice_path.unlink(missing_ok=True)

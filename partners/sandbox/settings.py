@@ -30,6 +30,10 @@ class BankSettings:
         return self.home / "webhook-key.pem"
 
     @property
+    def previous_key_path(self) -> Path:
+        return self.home / "webhook-key-previous.pem"
+
+    @property
     def notice_path(self) -> Path:
         """Where the bank writes its address once it listens."""
         return self.home / "bank.json"

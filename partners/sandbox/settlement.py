@@ -1,5 +1,4 @@
-"""What happens to money: orders go out, settle, fail, are delayed or come back; money comes in; fees are
-taken.
+"""What happens to orders: they go out, settle, fail, are delayed or come back; and fees are taken.
 
 An order moves one step at a time, whenever its `due_at` has come on the test clock:
 
@@ -14,14 +13,13 @@ import uuid
 from dataclasses import replace
 from datetime import timedelta
 
-from partners.sandbox import booking, faults, iban, notices, reasons
+from partners.sandbox import booking, faults, iban, incoming, notices, reasons, returns
 from partners.sandbox.bank import Bank
 from partners.sandbox.clock import stamp
 from partners.sandbox.records import (
     Direction,
     Facts,
     FaultKind,
-    Party,
     Payment,
     PaymentStatus,
     Place,
@@ -37,10 +35,6 @@ BATCH_MAX = 200
 NOT_PROVIDED = "NOTPROVIDED"
 
 
-class NotReturnableError(Exception):
-    """Only a settled credit transfer to another bank can come back."""
-
-
 def advance_due(bank: Bank) -> int:
     """Take every order whose time has come one step further; how many there were."""
     due = payments.list_due(bank.books, now=stamp(bank.clock.now()), limit=BATCH_MAX)
@@ -49,79 +43,6 @@ def advance_due(bank: Bank) -> int:
             for payment in due:
                 _advance(bank, tx, payment)
     return len(due)
-
-
-def receive(
-    bank: Bank,
-    tx: Tx,
-    place: Place,
-    payer: Party,
-    *,
-    scheme: Scheme,
-    amount_minor: int,
-    end_to_end_id: str,
-    reference: str,
-    silenced: bool = False,
-) -> Posting:
-    """Credit money that comes in for one of the bank's IBANs, at any hour, and tell the client.
-
-    Units: amount in cents.
-    """
-    inbound_id = str(uuid.uuid4())
-    credit = booking.book(
-        tx,
-        booking.draft(
-            place,
-            payer,
-            direction=Direction.CREDIT,
-            kind=PostingKind.TRANSFER,
-            channel=scheme.channel,
-            amount_minor=amount_minor,
-            end_to_end_id=end_to_end_id,
-            reference=reference,
-            now=stamp(bank.clock.now()),
-            payment_id=inbound_id,
-        ),
-    )
-    notices.tell_inbound(tx, credit, inbound_id=inbound_id, scheme=scheme, silenced=silenced)
-    subject = notices.Subject(
-        payment_id=inbound_id, end_to_end_id=end_to_end_id, creditor_iban=place.iban, silenced=silenced
-    )
-    notices.tell_posted(tx, credit, subject)
-    return credit
-
-
-def give_back(bank: Bank, tx: Tx, payment: Payment, *, reason: str) -> Posting:
-    """Credit a settled credit transfer that the beneficiary's bank has sent back.
-
-    Raises: NotReturnableError when it has not settled, is instant, or was paid inside this bank.
-    Source: SCT rulebook, return (pacs.004); the credit is a posting of its own.
-    """
-    place = accounts.find_place(tx, payment.debtor_iban)
-    is_outside = accounts.find_place(tx, payment.creditor_iban) is None
-    if payment.scheme is not Scheme.CT or payment.status is not PaymentStatus.SETTLED or not is_outside:
-        raise NotReturnableError
-    assert place is not None
-    credit = booking.book(
-        tx,
-        booking.draft(
-            place,
-            payment.creditor,
-            direction=Direction.CREDIT,
-            kind=PostingKind.RETURN,
-            channel=payment.scheme.channel,
-            amount_minor=payment.amount_minor,
-            end_to_end_id=payment.end_to_end_id,
-            reference=payment.reference,
-            now=stamp(bank.clock.now()),
-            payment_id=payment.id,
-            return_reason=reason,
-        ),
-    )
-    payments.save_progress(tx, replace(payment, status=PaymentStatus.RETURNED, reason=reason, due_at=None))
-    notices.tell_ct_returned(tx, payment, posting_id=credit.id, reason=reason)
-    notices.tell_posted(tx, credit, notices.subject_of(payment))
-    return credit
 
 
 def charge_fee(bank: Bank, tx: Tx, place: Place, *, amount_minor: int, text: str) -> Posting:
@@ -158,7 +79,7 @@ def _advance(bank: Bank, tx: Tx, payment: Payment) -> None:
         case PaymentStatus.DELAYED:
             _complete(bank, tx, payment, _post_anew(bank, tx, payment))
         case PaymentStatus.SETTLED:
-            give_back(bank, tx, payment, reason=reasons.CLOSED_ACCOUNT)
+            returns.give_back(bank, tx, payment, reason=reasons.CLOSED_ACCOUNT)
         case PaymentStatus.RETURNED | PaymentStatus.FAILED | PaymentStatus.CANCELLED:
             raise AssertionError(f"a payment that is {payment.status} has nothing left to do")
 
@@ -236,13 +157,16 @@ def _post_anew(bank: Bank, tx: Tx, payment: Payment) -> Posting:
 def _complete(bank: Bank, tx: Tx, payment: Payment, debit: Posting) -> None:
     now = stamp(bank.clock.now())
     settled = booking.settle(tx, debit, now=now)
-    comes_back = payment.script is Script.RETURN and accounts.find_place(tx, payment.creditor_iban) is None
+    is_outside = accounts.find_place(tx, payment.creditor_iban) is None
+    comes_back = payment.script is Script.RETURN and is_outside
     _save(
         bank,
         tx,
         replace(payment, status=PaymentStatus.SETTLED, posting_id=debit.id),
         due_in_s=bank.settings.settle_s if comes_back else None,
     )
+    if payment.scheme is Scheme.CT and is_outside:
+        _plan_return_on_command(bank, tx, payment)
     if payment.scheme is Scheme.INST:
         notices.tell_instant_settled(tx, payment, posting_id=debit.id, now=now)
     else:
@@ -251,20 +175,31 @@ def _complete(bank: Bank, tx: Tx, payment: Payment, debit: Posting) -> None:
     _credit_inside(bank, tx, payment)
 
 
+def _plan_return_on_command(bank: Bank, tx: Tx, payment: Payment) -> None:
+    facts = Facts(end_to_end_id=payment.end_to_end_id, creditor_iban=payment.creditor_iban)
+    fault = faults.take(tx, FaultKind.RETURN, facts)
+    if fault is not None:
+        returns.plan(
+            bank,
+            tx,
+            payment,
+            reason=fault.reason or reasons.CLOSED_ACCOUNT,
+            amount_minor=fault.amount_minor,
+            after=timedelta(seconds=fault.seconds or 0),
+        )
+
+
 def _credit_inside(bank: Bank, tx: Tx, payment: Payment) -> None:
     place = accounts.find_place(tx, payment.creditor_iban)
     if place is not None:
-        receive(
-            bank,
-            tx,
-            place,
-            payment.debtor,
+        transfer = incoming.Transfer(
+            payer=payment.debtor,
             scheme=payment.scheme,
             amount_minor=payment.amount_minor,
             end_to_end_id=payment.end_to_end_id,
             reference=payment.reference,
-            silenced=payment.silenced,
         )
+        incoming.receive(bank, tx, place, transfer, silenced=payment.silenced)
 
 
 def _draft_debit(payment: Payment, place: Place, *, now: str) -> Posting:

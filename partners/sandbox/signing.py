@@ -50,6 +50,11 @@ def load_or_make_key(path: Path) -> BankKey:
     """
     if not path.exists():
         _write_private_key(path, rsa.generate_private_key(public_exponent=65537, key_size=KEY_BITS))
+    return load_key(path)
+
+
+def load_key(path: Path) -> BankKey:
+    """A key of the bank from its file."""
     key = serialization.load_pem_private_key(path.read_bytes(), password=None)
     if not isinstance(key, rsa.RSAPrivateKey):
         raise NotAnRsaKeyError(path.name)

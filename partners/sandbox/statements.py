@@ -8,17 +8,19 @@ one on.
 
 import secrets
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 
-from partners.sandbox import notices
+from partners.sandbox import faults, notices
 from partners.sandbox.bank import Bank
 from partners.sandbox.camt053 import AccountSection, Page, write_page
 from partners.sandbox.clock import read_stamp, stamp
 from partners.sandbox.door import Call, Desk
 from partners.sandbox.hours import bank_day, day_is_reconciled
+from partners.sandbox.lookups import creditor_iban
 from partners.sandbox.models import StatementOrder
 from partners.sandbox.queries import read_page_number
-from partners.sandbox.records import Account, Statement
+from partners.sandbox.records import Account, Facts, FaultKind, Posting, Statement
 from partners.sandbox.store import accounts, postings
 from partners.sandbox.store import statements as store
 from partners.sandbox.store.database import Tx
@@ -58,6 +60,7 @@ def fetch_statement(desk: Desk, call: Call) -> Reply:
         raise RequestRefusedError(404, STATUS_TITLES[404])
     if read_stamp(statement.made_at) + KEPT < desk.bank.clock.now():
         raise RequestRefusedError(404, STATUS_TITLES[404])
+    number = _page_behind(desk.tx, statement, number)
     page = Page(
         statement=statement,
         number=number,
@@ -95,20 +98,39 @@ def _check_window(*, start: datetime, end: datetime, now: datetime) -> None:
 
 
 def _draft(bank: Bank, tx: Tx, *, start: datetime, end: datetime) -> Statement:
-    start_at, end_at = stamp(start), stamp(end)
-    page_entries = bank.settings.statement_page_entries
-    entries = sum(
-        postings.count_settled(tx, account.id, start_at=start_at, end_at=end_at)
-        for account in _accounts(tx, end_at)
-    )
-    return Statement(
-        message_id=f"CAMT053_{start:%Y%m%d}_{end:%Y%m%d}_{secrets.token_hex(4).upper()}",
-        start_at=start_at,
-        end_at=end_at,
-        page_entries=page_entries,
-        total_pages=max(1, -(-entries // page_entries)),
+    message_id = f"CAMT053_{start:%Y%m%d}_{end:%Y%m%d}_{secrets.token_hex(4).upper()}"
+    statement = Statement(
+        message_id=message_id,
+        start_at=stamp(start),
+        end_at=stamp(end),
+        first_at=stamp(start),
+        shown_id=message_id,
+        shown_day=f"{start:%Y-%m-%d}",
+        page_entries=bank.settings.statement_page_entries,
+        total_pages=1,
         made_at=stamp(bank.clock.now()),
     )
+    return _paged(tx, _spoilt(tx, statement))
+
+
+def _spoilt(tx: Tx, statement: Statement) -> Statement:
+    """The statement as faults have it: beginning one entry early, or calling itself as the last one did."""
+    if faults.take(tx, FaultKind.REPEATED_ENTRY, Facts()) is not None:
+        first_at = postings.latest_settled_before(tx, statement.start_at)
+        statement = replace(statement, first_at=first_at or statement.first_at)
+    latest = store.find_latest_statement(tx)
+    if latest is not None and faults.take(tx, FaultKind.REUSED_STATEMENT_ID, Facts()) is not None:
+        statement = replace(statement, shown_id=latest.shown_id, shown_day=latest.shown_day)
+    return statement
+
+
+def _paged(tx: Tx, statement: Statement) -> Statement:
+    entries = sum(_count(tx, account, statement) for account in _accounts(tx, statement.end_at))
+    return replace(statement, total_pages=max(1, -(-entries // statement.page_entries)))
+
+
+def _count(tx: Tx, account: Account, statement: Statement) -> int:
+    return postings.count_entries(tx, account.id, start_at=statement.first_at, end_at=statement.end_at)
 
 
 def _accounts(tx: Tx, end_at: str) -> list[Account]:
@@ -129,7 +151,7 @@ def _sections(tx: Tx, statement: Statement, number: int) -> Iterator[AccountSect
     page_end = page_start + statement.page_entries
     before = 0
     for account in _accounts(tx, statement.end_at):
-        count = postings.count_settled(tx, account.id, start_at=statement.start_at, end_at=statement.end_at)
+        count = _count(tx, account, statement)
         first, after = max(before, page_start), min(before + count, page_end)
         turn = min(before // statement.page_entries + 1, statement.total_pages)
         if first < after or (count == 0 and turn == number):
@@ -138,11 +160,27 @@ def _sections(tx: Tx, statement: Statement, number: int) -> Iterator[AccountSect
 
 
 def _section(tx: Tx, account: Account, statement: Statement, *, offset: int, limit: int) -> AccountSection:
+    found = postings.list_entries(
+        tx, account.id, start_at=statement.first_at, end_at=statement.end_at, limit=limit, offset=offset
+    )
     return AccountSection(
         account=account,
-        opening_minor=postings.sum_settled_before(tx, account.id, statement.start_at),
+        opening_minor=postings.sum_settled_before(tx, account.id, statement.first_at),
         closing_minor=postings.sum_settled_before(tx, account.id, statement.end_at),
-        postings=postings.list_settled(
-            tx, account.id, start_at=statement.start_at, end_at=statement.end_at, limit=limit, offset=offset
-        ),
+        postings=[_stated(tx, posting) for posting in found],
     )
+
+
+def _stated(tx: Tx, posting: Posting) -> Posting:
+    """A posting as a statement shows it; a fault may make it a cent too high, and the balances do not follow."""
+    facts = Facts(end_to_end_id=posting.end_to_end_id, creditor_iban=creditor_iban(posting))
+    lies = faults.take(tx, FaultKind.WRONG_AMOUNT_STATED, facts) is not None
+    return replace(posting, amount_minor=posting.amount_minor + 1) if lies else posting
+
+
+def _page_behind(tx: Tx, statement: Statement, number: int) -> int:
+    """The page that is given for a number: with the fault, the second for the first and the first for the second."""
+    is_of_the_first_two = number <= 2 <= statement.total_pages
+    if is_of_the_first_two and faults.take(tx, FaultKind.SWAPPED_PAGES, Facts()) is not None:
+        return 3 - number
+    return number

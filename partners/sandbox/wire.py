@@ -40,6 +40,7 @@ class RequestRefusedError(Exception):
     title: str | None = None
     detail: str | None = None
     errors: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    retry_after_s: int | None = None
 
     def problem(self) -> Json:
         """The answer's body."""

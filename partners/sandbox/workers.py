@@ -13,9 +13,11 @@ from datetime import datetime, timedelta
 
 import httpx
 
+from partners.sandbox import recalls
 from partners.sandbox.bank import Bank
 from partners.sandbox.clock import stamp, wall_now
 from partners.sandbox.delivery import deliver_due
+from partners.sandbox.returns import return_due
 from partners.sandbox.settlement import advance_due
 from partners.sandbox.store.clients import forget_request_ids
 from partners.sandbox.store.database import begin
@@ -45,7 +47,7 @@ async def _settle(bank: Bank) -> None:
     forget_at = wall_now()
     while True:
         forget_at = _forget_old_request_ids(bank, forget_at)
-        while advance_due(bank) > 0:
+        while advance_due(bank) + return_due(bank) + recalls.answer_due(bank) > 0:
             bank.webhooks_due.set()
             await asyncio.sleep(0)
         await _rest(bank.payments_due)

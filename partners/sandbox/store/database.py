@@ -48,6 +48,7 @@ CREATE TABLE IF NOT EXISTS payments (
     debtor_name TEXT NOT NULL, debtor_iban TEXT NOT NULL,
     creditor_name TEXT NOT NULL, creditor_iban TEXT NOT NULL, creditor_bic TEXT,
     reference TEXT NOT NULL, request_id TEXT NOT NULL UNIQUE, posting_id TEXT, reason TEXT,
+    returned_minor INTEGER NOT NULL CHECK (returned_minor BETWEEN 0 AND amount_minor),
     silenced INTEGER NOT NULL, received_at TEXT NOT NULL, due_at TEXT
 ) STRICT;
 CREATE INDEX IF NOT EXISTS payments_due ON payments (due_at) WHERE due_at IS NOT NULL;
@@ -55,15 +56,17 @@ CREATE INDEX IF NOT EXISTS payments_by_end_to_end_id ON payments (end_to_end_id)
 
 CREATE TABLE IF NOT EXISTS postings (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE,
-    account_id TEXT NOT NULL REFERENCES accounts (id), virtual_account_id TEXT, payment_id TEXT,
+    account_id TEXT NOT NULL REFERENCES accounts (id), virtual_account_id TEXT, payment_id TEXT, batch_id TEXT,
     kind TEXT NOT NULL, channel TEXT NOT NULL, direction TEXT NOT NULL, status TEXT NOT NULL,
     amount_minor INTEGER NOT NULL CHECK (amount_minor > 0), currency TEXT NOT NULL,
-    end_to_end_id TEXT NOT NULL, reference TEXT NOT NULL, own_name TEXT NOT NULL, own_iban TEXT NOT NULL,
+    end_to_end_id TEXT NOT NULL, reference TEXT NOT NULL, creditor_reference TEXT,
+    own_name TEXT NOT NULL, own_iban TEXT NOT NULL,
     other_name TEXT, other_iban TEXT, other_bic TEXT, return_reason TEXT,
     created_at TEXT NOT NULL, settled_at TEXT, cancelled_at TEXT
 ) STRICT;
 CREATE INDEX IF NOT EXISTS postings_by_creation ON postings (account_id, created_at, seq);
 CREATE INDEX IF NOT EXISTS postings_by_settlement ON postings (account_id, settled_at, seq);
+CREATE INDEX IF NOT EXISTS postings_by_payment ON postings (payment_id);
 
 CREATE TABLE IF NOT EXISTS webhooks (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, type TEXT NOT NULL, body TEXT NOT NULL, nonce INTEGER NOT NULL,
@@ -72,15 +75,34 @@ CREATE TABLE IF NOT EXISTS webhooks (
     created_at TEXT NOT NULL, next_attempt_at TEXT NOT NULL, delivered_at TEXT
 ) STRICT;
 CREATE INDEX IF NOT EXISTS webhooks_pending ON webhooks (seq) WHERE state = 'pending';
+CREATE INDEX IF NOT EXISTS webhooks_by_payment ON webhooks (payment_id);
 
 CREATE TABLE IF NOT EXISTS statements (
-    message_id TEXT PRIMARY KEY, start_at TEXT NOT NULL, end_at TEXT NOT NULL,
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, message_id TEXT NOT NULL UNIQUE,
+    start_at TEXT NOT NULL, end_at TEXT NOT NULL, first_at TEXT NOT NULL,
+    shown_id TEXT NOT NULL, shown_day TEXT NOT NULL,
     page_entries INTEGER NOT NULL, total_pages INTEGER NOT NULL, made_at TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE IF NOT EXISTS recalls (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, side TEXT NOT NULL, scheme TEXT NOT NULL,
+    payment_id TEXT NOT NULL, posting_id TEXT NOT NULL, end_to_end_id TEXT NOT NULL,
+    creditor_iban TEXT NOT NULL, amount_minor INTEGER NOT NULL CHECK (amount_minor > 0),
+    reason TEXT NOT NULL, information TEXT, status TEXT NOT NULL, answer_reason TEXT,
+    plan_accepts INTEGER, plan_reason TEXT, plan_at TEXT,
+    asked_at TEXT NOT NULL, answer_by TEXT NOT NULL, due_at TEXT
+) STRICT;
+CREATE INDEX IF NOT EXISTS recalls_by_payment ON recalls (payment_id);
+
+CREATE TABLE IF NOT EXISTS planned_returns (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, payment_id TEXT NOT NULL,
+    amount_minor INTEGER, reason TEXT NOT NULL, due_at TEXT NOT NULL
 ) STRICT;
 
 CREATE TABLE IF NOT EXISTS faults (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, kind TEXT NOT NULL,
     end_to_end_id TEXT, creditor_iban TEXT, path TEXT, webhook_type TEXT, reason TEXT,
+    seconds REAL, amount_minor INTEGER,
     times_left INTEGER NOT NULL, created_at TEXT NOT NULL
 ) STRICT;
 """

@@ -16,7 +16,8 @@ def insert_payment(tx: Tx, payment: Payment) -> None:
 def save_progress(tx: Tx, payment: Payment) -> None:
     """Write what may change about an order: where it stands and when to look at it next."""
     tx.execute(
-        "UPDATE payments SET status = :status, posting_id = :posting_id, reason = :reason, due_at = :due_at"
+        "UPDATE payments SET status = :status, posting_id = :posting_id, reason = :reason, due_at = :due_at,"
+        " returned_minor = :returned_minor"
         " WHERE id = :id",
         asdict(payment),
     )

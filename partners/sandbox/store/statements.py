@@ -10,6 +10,11 @@ def insert_statement(tx: Tx, statement: Statement) -> None:
     insert(tx, "statements", statement)
 
 
+def find_latest_statement(tx: Tx) -> Statement | None:
+    row = tx.execute(f"{_SELECT} ORDER BY seq DESC LIMIT 1").fetchone()
+    return None if row is None else Statement(**dict(row))
+
+
 def find_statement(tx: Tx, message_id: str) -> Statement | None:
     row = tx.execute(f"{_SELECT} WHERE message_id = ?", (message_id,)).fetchone()
     return None if row is None else Statement(**dict(row))

@@ -37,9 +37,32 @@ def list_webhooks(tx: Tx, *, after: int, limit: int) -> list[Webhook]:
     return [_webhook(row) for row in rows]
 
 
+def any_untried(tx: Tx, payment_id: str) -> bool:
+    """Whether a webhook about this payment has never been sent yet."""
+    row = tx.execute(
+        "SELECT 1 FROM webhooks WHERE payment_id = ? AND state = 'pending' AND attempts = 0 LIMIT 1",
+        (payment_id,),
+    ).fetchone()
+    return row is not None
+
+
+def hurry_held_back(tx: Tx, webhook: Webhook, *, now: str) -> None:
+    """What was held back until after this webhook goes next: earlier ones about the same thing, never tried."""
+    tx.execute(
+        "UPDATE webhooks SET next_attempt_at = min(next_attempt_at, ?)"
+        " WHERE state = 'pending' AND attempts = 0 AND seq < ? AND end_to_end_id IS ?",
+        (now, webhook.seq, webhook.end_to_end_id),
+    )
+
+
 def list_latest(tx: Tx, *, limit: int) -> list[Webhook]:
     """The end of the log, newest first."""
     return [_webhook(row) for row in tx.execute(f"{_SELECT} ORDER BY seq DESC LIMIT ?", (limit,))]
+
+
+def count_by_state(tx: Tx) -> dict[WebhookState, int]:
+    rows = tx.execute("SELECT state, count(*) AS n FROM webhooks GROUP BY state")
+    return {WebhookState(row["state"]): int(row["n"]) for row in rows}
 
 
 def _webhook(row: sqlite3.Row) -> Webhook:

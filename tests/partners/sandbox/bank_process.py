@@ -172,10 +172,21 @@ class SigningClient:
         headers: Mapping[str, str | None] | None = None,
     ) -> httpx.Response:
         """A signed POST; `headers` replaces single headers, and None leaves one out."""
+        return self.http.send(self.prepare(path, body, request_id=request_id, headers=headers))
+
+    def prepare(
+        self,
+        path: str,
+        body: Mapping[str, object] | bytes,
+        *,
+        request_id: str | None = None,
+        headers: Mapping[str, str | None] | None = None,
+    ) -> httpx.Request:
+        """A signed POST that is not sent yet."""
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         prepared = self._headers(content, request_id or str(uuid.uuid4()))
         prepared["Content-Type"] = "application/json"
-        return self.http.post(path, content=content, headers=_with(prepared, headers))
+        return self.http.build_request("POST", path, content=content, headers=_with(prepared, headers))
 
     def get(
         self,
