@@ -49,10 +49,19 @@ class Findings:
             known.append(text)
 
     def ask(
-        self, part: Part, call: Callable[[], T], *, name: str, allowed: tuple[type[Exception], ...] = ()
+        self,
+        part: Part,
+        call: Callable[[], T],
+        *,
+        name: str,
+        allowed: tuple[type[Exception], ...] = (),
+        counts: bool = True,
     ) -> T | None:
-        """What a method gives; None, and a fault, if it raises what it must not. `allowed` goes on to the caller."""
-        self.touch(part)
+        """What a method gives; None, and a fault, if it raises what it must not. `allowed` goes on to the caller.
+
+        What may give None for "this bank has no such words" does not count as a part that was tried.
+        """
+        self.touched[part] += counts
         try:
             return call()
         except allowed:

@@ -66,7 +66,9 @@ def certify(adapter: Adapter, rehearsal: Rehearsal, *, name: str, payouts: int =
     findings.touch(Part.MANIFEST)
     cells += cells_of(_MANIFEST, findings)
     if not findings.faults:
-        cells += _read(adapter, rehearsal)
+        cells += _read(adapter, rehearsal, _GOLDEN, reading.golden)
+    if not findings.faults and _can_be_played(rehearsal):
+        cells += _read(adapter, rehearsal, _PURITY, reading.purity)
         pair = make_pair(rehearsal.notice_key())
         for case, play in PLAYS.items():
             found, remark = _played(adapter, rehearsal, play, pair=pair, payouts=payouts)
@@ -83,13 +85,17 @@ def certify(adapter: Adapter, rehearsal: Rehearsal, *, name: str, payouts: int =
     )
 
 
-def _read(adapter: Adapter, rehearsal: Rehearsal) -> list[Cell]:
-    cells: list[Cell] = []
-    for case, read in ((_GOLDEN, reading.golden), (_PURITY, reading.purity)):
-        findings = Findings()
-        read(adapter, rehearsal, findings)
-        cells += cells_of(case, findings)
-    return cells
+def _can_be_played(rehearsal: Rehearsal) -> bool:
+    """Whether there is an order to begin with, and a code to end with; what is missing is among what failed."""
+    return rehearsal.golden().orders != () and rehearsal.golden().reasons != ()
+
+
+def _read(
+    adapter: Adapter, rehearsal: Rehearsal, case: Case, read: Callable[[Adapter, Rehearsal, Findings], None]
+) -> list[Cell]:
+    findings = Findings()
+    read(adapter, rehearsal, findings)
+    return list(cells_of(case, findings))
 
 
 def _played(

@@ -8,7 +8,7 @@ from partners.certify.findings import Part
 from partners.certify.report import MEANS, Case, Cell, Level, Report, Verdict
 
 _STYLE: Final = """
-:root { color-scheme: light dark; --line: #8884; --good: #1a7f37; --bad: #cf222e; --mute: #8889; }
+:root { color-scheme: light dark; --line: #8884; --good: #1a7f37; --bad: #cf222e; --mute: #6b7280; }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 68rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.6rem; margin: 0; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
 .level { border-left: .5rem solid var(--mute); padding: .2rem 1rem; margin: 1.2rem 0; }

@@ -232,7 +232,7 @@ class Payer:
                 page=page,
             )
 
-        return self.findings.ask(Part.ENQUIRY, ask, name="status_request")
+        return self.findings.ask(Part.ENQUIRY, ask, name="status_request", counts=False)
 
     def _learn(self, followed: Followed, answer: Answer) -> bool:
         """Believes a status only when amount, currency and creditor are the ones that were asked."""

@@ -64,6 +64,7 @@ def golden(adapter: Adapter, words: Rehearsal, findings: Findings) -> None:
     written = {case.instruction.rail for case in cases.orders}
     for facts in adapter.manifest().rails:
         findings.check(Part.ORDER, facts.rail in written, f"no recorded order for {facts.rail}")
+    findings.check(Part.REASON, cases.reasons != (), "no recorded reason")
     for order in cases.orders:
         request = findings.ask(Part.ORDER, partial(adapter.prepare, order.instruction), name="prepare")
         findings.check(Part.ORDER, request == order.request, f"{order.name}: another request than recorded")

@@ -1,5 +1,6 @@
 """The stage on which one case is played: a bank with empty books, somebody who pays, and how they are judged."""
 
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -173,7 +174,8 @@ def set_up(
     """A stage with a bank that can be reached, until the play is over."""
     bank = KitBank(rehearsal, on_duplicate=adapter.manifest().request_ids.on_duplicate)
     templates = {case.instruction.rail: case.instruction for case in rehearsal.golden().orders}
-    with serving(bank) as url, BankTransport() as transport:
+    nobody_trusted = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # no other machine is spoken to
+    with serving(bank) as url, BankTransport(tls=nobody_trusted) as transport:
         payer = Payer(adapter, bank, transport, url=url, pair=pair, findings=findings)
         yield Stage(
             adapter,

@@ -125,7 +125,7 @@ def _asks(stage: Stage, statement: Statement) -> None:
         ask = partial(
             stage.adapter.statement_request, starts_at=statement.starts_at, ends_at=statement.ends_at
         )
-        stage.findings.ask(Part.STATEMENT, ask, name="statement_request of one day")
+        stage.findings.ask(Part.STATEMENT, ask, name="statement_request of one day", counts=False)
 
 
 def _facts(statement: Statement) -> tuple[object, ...]:
