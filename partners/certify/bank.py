@@ -4,7 +4,7 @@ The books are the truth that a case is judged by: they are written by what reach
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -59,6 +59,7 @@ class KitBank:
         self.shows = True  # whether an enquiry finds what has just been booked
         self.payments: list[KeptPayment] = []
         self.returned: set[str] = set()  # payment ids
+        self.broke = False  # whether its part could not be played
         self.orders_read: list[OrderRead] = []
         self._on_duplicate = on_duplicate
         self._had: dict[str, int] = {}
@@ -68,7 +69,7 @@ class KitBank:
         try:
             order = self.words.read_order(method=method, path=path, body=body, request_id=request_id)
         except Unreadable:
-            return self.words.lists(self._listed()) or NOT_FOUND
+            return self.words.lists(self._listed(path=path, body=body)) or NOT_FOUND
         self.orders_read.append(order)
         return self.manner(self, order)
 
@@ -91,7 +92,7 @@ class KitBank:
             transaction_id=_id(number, kind=2),
             state=PaymentState.PENDING,
             code=None,
-            booked_at=BANK_TIME + timedelta(seconds=number) + self.skew,
+            booked_at=BANK_TIME + timedelta(milliseconds=number) + self.skew,
         )
         self._had.setdefault(order.known_by, len(self.payments))
         self.payments.append(payment)
@@ -133,9 +134,14 @@ class KitBank:
         self.payments[place] = changed
         return changed
 
-    def _listed(self) -> list[KeptPayment]:
-        shown: Iterable[KeptPayment] = self.payments if self.shows else self.payments[:-1]
-        return list(shown)[-LISTED_MAX:]
+    def _listed(self, *, path: str, body: bytes) -> list[KeptPayment]:
+        """The last payments of the window that is asked for."""
+        shown = self.payments if self.shows else self.payments[:-1]
+        window = self.words.read_window(path=path, body=body)
+        if window is None:
+            return shown[-LISTED_MAX:]
+        start, end = window
+        return [kept for kept in shown[-LISTED_MAX:] if start <= kept.booked_at <= end]
 
 
 def _id(number: int, *, kind: int) -> str:

@@ -32,6 +32,7 @@ def _recall_too_late(stage: Stage) -> str:
 
 
 PLAYS: Final[Mapping[Case, Play]] = {
+    Case(0, "money that arrives", Level.BRONZE): telling.arrivals,
     Case(1, "answer lost after the bank took it", Level.GOLD): sending.lost_answer,
     Case(2, "connection refused", Level.SILVER): sending.refused_connection,
     Case(3, "bank breaks down, then works", Level.SILVER): sending.broken_bank,

@@ -8,8 +8,8 @@ import threading
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 from enum import StrEnum
+from functools import partial
 from typing import Final, assert_never
 
 from ledger.core.errors import InvalidValue
@@ -43,6 +43,7 @@ from partners.contract import (
     StatementReady,
     Unknown,
 )
+from partners.host.enquiries import enquiry_window
 from partners.host.transport import BankTransport
 
 ENQUIRY_PAGES_MAX: Final = 20
@@ -223,15 +224,15 @@ class Payer:
         return True
 
     def _status_request(self, instruction: Instruction, page: int) -> Request | None:
-        def ask() -> Request | None:
-            return self.adapter.status_request(
-                instruction,
-                account_id=ACCOUNT_ID,
-                since=BANK_TIME - timedelta(minutes=5),
-                until=BANK_TIME + timedelta(days=1),
-                page=page,
-            )
-
+        since, until = enquiry_window(opened_at=BANK_TIME, now=BANK_TIME)
+        ask = partial(
+            self.adapter.status_request,
+            instruction,
+            account_id=ACCOUNT_ID,
+            since=since,
+            until=until,
+            page=page,
+        )
         return self.findings.ask(Part.ENQUIRY, ask, name="status_request", counts=False)
 
     def _learn(self, followed: Followed, answer: Answer) -> bool:

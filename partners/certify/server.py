@@ -25,6 +25,11 @@ class _Server(socketserver.ThreadingTCPServer):
         self.bank = bank
         self.stopping = threading.Event()
 
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A rehearsal that raises is shown as it raised, and its bank is not believed any more."""
+        self.bank.broke = True
+        super().handle_error(request, client_address)  # type: ignore[arg-type]  # passed on as it came
+
 
 class _Conversation(socketserver.StreamRequestHandler):
     """One connection: requests are answered until either side closes it."""

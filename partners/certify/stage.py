@@ -118,6 +118,7 @@ class Stage:
             self._judge_one(followed)
         for order in self.bank.orders_read:
             self._judge_order(order)
+        self.findings.check(Part.MONEY, not self.bank.broke, "the rehearsal raised an error while it played")
         ours, banks = self.payer.paid_minor(), self.bank.paid_minor()
         for currency in ours.keys() | banks.keys():
             same = ours[currency] == banks[currency]

@@ -17,7 +17,10 @@ from partners.certify.stage import Stage
 from partners.contract import (
     BadSignature,
     Finality,
+    Instruction,
     KeptPayment,
+    MoneyArrived,
+    Notice,
     NoticeAnswer,
     NoticeKey,
     OrderRead,
@@ -67,6 +70,39 @@ def repeated_notice(stage: Stage) -> str | None:
         return NO_NOTICES
     stage.findings.check(Part.NOTICE, len(keys) == told, "two different notices have one key")
     return None
+
+
+def arrivals(stage: Stage) -> str | None:
+    """Money arrives, twice the same amount from the same payer: it is read to the cent, and as two."""
+    keys: dict[str, Notice] = {}
+    told = 0
+    for number, instruction in stage.instructions():
+        said = _arrival(instruction, number)
+        notice = stage.payer.told(said, rail=instruction.rail)
+        if notice is None:
+            continue
+        told += 1
+        read = stage.payer.hear(notice)
+        if read is not None:
+            keys[read.key] = read
+            stage.findings.check(Part.NOTICE, read.meanings == (said,), "read other money than has arrived")
+    if told == 0:
+        return "this bank says nothing of its own accord of money that arrives"
+    stage.findings.check(Part.NOTICE, len(keys) == told, "took money that arrived for a repetition")
+    return None
+
+
+def _arrival(instruction: Instruction, number: int) -> MoneyArrived:
+    return MoneyArrived(
+        transaction_id=f"c0ffee00-0000-4000-8000-{number:012}",
+        end_to_end_id="INVOICE-7",  # chosen by whoever pays, and not unique
+        amount_minor=1_010,
+        currency=instruction.currency,
+        creditor_iban=instruction.debtor_iban,
+        debtor_name=instruction.creditor_name,
+        debtor_iban=instruction.creditor_iban,
+        remittance=instruction.remittance,
+    )
 
 
 def _settled(stage: Stage) -> Iterator[tuple[Followed, KeptPayment]]:
@@ -201,5 +237,13 @@ def skewed_clock(stage: Stage) -> str | None:
     """17: the bank's clock is ten minutes wrong, and back again."""
     for number, instruction in stage.instructions():
         stage.bank.skew = SKEW if number % 2 else -SKEW
-        stage.end(stage.ordered(instruction), number)
+        followed = stage.ordered(instruction)
+        for payment in stage.bank.of(instruction)[:1]:
+            settled = stage.bank.settle(payment)
+            if number % 4 < 2 and stage.payer.enquire(followed):
+                found = followed.state is PayoutState.SETTLED
+                stage.findings.check(
+                    Part.ENQUIRY, found, "did not find what the bank's clock dates otherwise"
+                )
+            stage.tell(followed, settled, asked_first=False)
     return None

@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final, assert_never
+from urllib.parse import parse_qs, urlsplit
 
 from partners.clearbank.amounts import decimal_text, minor_units
 from partners.clearbank.golden import GOLDEN
@@ -83,6 +84,14 @@ class ClearBankRehearsal:
             end_to_end_id=required_text(order, "endToEndId"),
             remittance=_remittance(order, rail),
         )
+
+    def read_window(self, *, path: str, body: bytes) -> tuple[datetime, datetime] | None:  # noqa: ARG002
+        """The list of transactions is by creation time."""
+        asked = parse_qs(urlsplit(path).query)
+        if not {"StartDateTime", "EndDateTime"} <= asked.keys():
+            return None
+        (start,), (end,) = asked["StartDateTime"], asked["EndDateTime"]
+        return datetime.fromisoformat(start), datetime.fromisoformat(end)
 
     def accepts(self, payment: KeptPayment) -> Answer:
         """A receipt: it repeats nothing of the order."""

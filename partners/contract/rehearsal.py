@@ -142,6 +142,9 @@ class Rehearsal(Protocol):
     def read_order(self, *, method: str, path: str, body: bytes, request_id: str) -> OrderRead:
         """The order in a request. Raises: Unreadable when the request is no order."""
 
+    def read_window(self, *, path: str, body: bytes) -> tuple[datetime, datetime] | None:
+        """From when to when an enquiry asks for payments, by the bank's clock; None: it does not ask by time."""
+
     def accepts(self, payment: KeptPayment) -> Answer:
         """The answer that the order was taken; it repeats of the payment what this bank repeats."""
 
