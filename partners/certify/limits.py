@@ -84,23 +84,23 @@ def _is_carried(stage: Stage, asked: Instruction, *, must: bool) -> None:
 def cut_off(stage: Stage) -> str | None:
     """19: an order of the minute before the cut-off goes out; one of the minute after waits for the next opening."""
     played = False
-    for number, instruction in stage.instructions():
+    for turn, instruction in stage.instructions():
         hours = stage.adapter.manifest().rail(instruction.rail).hours
         if hours is None:
             continue
         played = True
         zone = ZoneInfo(hours.zone)
-        first_day = next_opening(hours, BANK_TIME + timedelta(days=number)).astimezone(zone).date()
+        first_day = next_opening(hours, BANK_TIME + timedelta(days=turn)).astimezone(zone).date()
         closing = datetime.combine(first_day, hours.closes, tzinfo=zone).astimezone(UTC)
         followed = stage.payer.order(instruction)
         stage.bank.manner = takes
-        late = number % 2 == 1
+        late = turn % 2 == 1
         _send_at(stage, followed, closing + _MINUTE if late else closing - _MINUTE)
         waits = followed.state is PayoutState.QUEUED
         wrong = "sent an order after the cut-off" if late else "kept back an order before the cut-off"
         stage.findings.check(Part.MANIFEST, waits is late, wrong)
         _send_at(stage, followed, next_opening(hours, closing + _MINUTE))
-        stage.end(followed, number)
+        stage.end(followed, turn)
     return None if played else "every rail of this bank takes orders day and night"
 
 

@@ -27,8 +27,8 @@ _IMPATIENT_S: Final = 0.05
 def lost_answer(stage: Stage) -> str | None:
     """1: the bank takes the order, and its answer is lost. While it does not show it yet, nothing is known."""
     with BankTransport(read_timeout_s=_IMPATIENT_S) as impatient:
-        for number, instruction in stage.instructions():
-            waits = number < _HELD_OPEN
+        for turn, instruction in stage.instructions():
+            waits = turn < _HELD_OPEN
             stage.bank.manner = _takes_and_waits if waits else _takes_and_is_silent
             followed = stage.payer.order(instruction)
             stage.payer.send(followed, transport=impatient if waits else None)
@@ -38,7 +38,7 @@ def lost_answer(stage: Stage) -> str | None:
             if asked:
                 known = followed.state is not PayoutState.UNKNOWN
                 stage.findings.check(Part.ENQUIRY, not known, f"called {followed.state} what it did not find")
-            stage.end(followed, number)
+            stage.end(followed, turn)
     return None
 
 
@@ -55,25 +55,25 @@ def _takes_and_waits(bank: KitBank, order: OrderRead) -> Reply:
 def refused_connection(stage: Stage) -> str | None:
     """2: nobody listens; the same order goes out again, under the same id."""
     with nobody() as closed:
-        for number, instruction in stage.instructions():
+        for turn, instruction in stage.instructions():
             followed = stage.payer.order(instruction)
             stage.payer.send(followed, url=closed)
             stage.findings.check(
                 Part.MONEY, followed.state is PayoutState.QUEUED, "did not wait to try again"
             )
             stage.send_until_heard(followed)
-            stage.end(followed, number)
+            stage.end(followed, turn)
     return None
 
 
 def broken_bank(stage: Stage) -> str | None:
     """3: the bank breaks down, having taken the order or not, and works when it is asked again."""
-    for number, instruction in stage.instructions():
-        followed = stage.ordered(instruction, _takes_and_breaks if number % 2 else _breaks)
+    for turn, instruction in stage.instructions():
+        followed = stage.ordered(instruction, _takes_and_breaks if turn % 2 else _breaks)
         _claims_nothing(stage, followed.outcomes, "a breakdown")
         stage.bank.manner = takes
         stage.send_until_heard(followed)
-        stage.end(followed, number)
+        stage.end(followed, turn)
     return None
 
 
@@ -97,12 +97,12 @@ def duplicate(stage: Stage) -> str | None:
     if stage.adapter.manifest().request_ids.on_duplicate is OnDuplicate.IGNORED:
         return "this bank does not recognise a request id; it says so in its manifest"
     replays = stage.adapter.manifest().request_ids.on_duplicate is OnDuplicate.REPLAY
-    for number, instruction in stage.instructions():
+    for turn, instruction in stage.instructions():
         followed = stage.ordered(instruction, _hears_twice)
         for outcome in followed.outcomes:
             right = isinstance(outcome, Accepted if replays else Unknown)
             stage.findings.check(Part.ANSWER, right, f"called a duplicate {_name(outcome)}")
-        stage.end(followed, number)
+        stage.end(followed, turn)
     return None
 
 
@@ -144,13 +144,13 @@ def turned_away(stage: Stage) -> str | None:
     """15: the bank is asked too much. It has taken nothing; or something before it says so, and it has."""
     if stage.words.turns_away(WAIT_S) is None:
         return "this bank turns nobody away"
-    for number, instruction in stage.instructions():
-        lies = number % 2 == 1
+    for turn, instruction in stage.instructions():
+        lies = turn % 2 == 1
         followed = stage.ordered(instruction, _takes_and_turns_away if lies else _turns_away)
         _waits_as_told(stage, followed.outcomes)
         stage.bank.manner = takes
         stage.send_until_heard(followed)
-        stage.end(followed, number)
+        stage.end(followed, turn)
     return None
 
 
@@ -174,10 +174,10 @@ def _waits_as_told(stage: Stage, outcomes: Sequence[Outcome]) -> None:
 
 def torn_answer(stage: Stage) -> str | None:
     """16: the answer breaks off in the middle."""
-    for number, instruction in stage.instructions():
+    for turn, instruction in stage.instructions():
         followed = stage.ordered(instruction, _takes_and_tears)
         _claims_nothing(stage, followed.outcomes, "half an answer")
-        stage.end(followed, number)
+        stage.end(followed, turn)
     return None
 
 
@@ -187,13 +187,13 @@ def _takes_and_tears(bank: KitBank, order: OrderRead) -> Reply:
 
 def crash(stage: Stage) -> str | None:
     """20: our worker is killed at each point between the order and its commit, and starts again."""
-    for number, instruction in stage.instructions():
+    for turn, instruction in stage.instructions():
         followed = stage.payer.order(instruction)
         stage.bank.manner = takes
-        stage.payer.send(followed, crash=list(Crash)[number % len(Crash)])
+        stage.payer.send(followed, crash=list(Crash)[turn % len(Crash)])
         stage.payer.send(followed)
         stage.payer.send(followed)  # and once more: whoever comes back twice must not send twice
-        stage.end(followed, number)
+        stage.end(followed, turn)
     return None
 
 
@@ -205,8 +205,8 @@ def rejected_unheard_of(stage: Stage) -> str | None:
         known = (reason.fault, reason.elsewhere.value) != ("unknown", "no")
         stage.findings.check(Part.REASON, not known, "claims to know what a code means that does not exist")
     refuses = False
-    for number, instruction in stage.instructions():
-        if number % 2:
+    for turn, instruction in stage.instructions():
+        if turn % 2:
             stage.end_badly(stage.ordered(instruction), unheard)
             continue
         followed = stage.ordered(instruction, lambda bank, order: _refuses(bank, order, unheard))
@@ -215,7 +215,7 @@ def rejected_unheard_of(stage: Stage) -> str | None:
             right = isinstance(outcome, Rejected)
             stage.findings.check(Part.ANSWER, right, f"called a refusal {_name(outcome)}")
         if stage.bank.of(instruction):
-            stage.end(followed, number)
+            stage.end(followed, turn)
     return None if refuses else "this bank refuses nothing at once"
 
 

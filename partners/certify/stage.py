@@ -4,6 +4,7 @@ import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from random import Random
 from typing import Final
 
 from ledger.core.payout import PayoutState
@@ -49,12 +50,12 @@ class Stage:
     # --- what is played ----------------------------------------------------------------------------------------
 
     def instructions(self) -> Iterator[tuple[int, Instruction]]:
-        """The payouts of a case, rail by turns, no two of the same amount."""
+        """The payouts of a case with the number of their turn, in which every rail has one; no two of one amount."""
         for number in range(self.payouts):
             template = self.templates[number % len(self.templates)]
             facts = self.adapter.manifest().rail(template.rail)
             yield (
-                number,
+                number // len(self.templates),
                 replace(
                     template,
                     payout_id=f"pay_{number:032x}",
@@ -83,11 +84,13 @@ class Stage:
         """A code that the bank gives for a failure."""
         return self.words.golden().reasons[0].code
 
-    def end(self, followed: Followed, number: int) -> None:
-        """The bank pays two of three, and says so: by a notice, or when it is asked."""
+    def end(self, followed: Followed, turn: int) -> None:
+        """The bank pays two of three, and says so: by a notice, or when it is asked. The same in every run."""
+        chance = Random(turn)
         for payment in self.bank.of(followed.instruction)[:1]:
-            ended = self.bank.fail(payment, self.code) if number % 3 == 2 else self.bank.settle(payment)
-            self.tell(followed, ended, asked_first=number % 2 == 1)
+            fails, asked_first = chance.randrange(3) == 0, chance.randrange(2) == 0
+            ended = self.bank.fail(payment, self.code) if fails else self.bank.settle(payment)
+            self.tell(followed, ended, asked_first=asked_first)
 
     def end_badly(self, followed: Followed, code: str) -> None:
         """The bank does not pay, and says why."""

@@ -76,7 +76,7 @@ def arrivals(stage: Stage) -> str | None:
     """Money arrives, twice the same amount from the same payer: it is read to the cent, and as two."""
     keys: dict[str, Notice] = {}
     told = 0
-    for number, instruction in stage.instructions():
+    for number, (_, instruction) in enumerate(stage.instructions()):
         said = _arrival(instruction, number)
         notice = stage.payer.told(said, rail=instruction.rail)
         if notice is None:
@@ -235,12 +235,12 @@ def _is_returned(stage: Stage, followed: Followed) -> None:
 
 def skewed_clock(stage: Stage) -> str | None:
     """17: the bank's clock is ten minutes wrong, and back again."""
-    for number, instruction in stage.instructions():
-        stage.bank.skew = SKEW if number % 2 else -SKEW
+    for turn, instruction in stage.instructions():
+        stage.bank.skew = SKEW if turn % 2 else -SKEW
         followed = stage.ordered(instruction)
         for payment in stage.bank.of(instruction)[:1]:
             settled = stage.bank.settle(payment)
-            if number % 4 < 2 and stage.payer.enquire(followed):
+            if turn % 4 < 2 and stage.payer.enquire(followed):
                 found = followed.state is PayoutState.SETTLED
                 stage.findings.check(
                     Part.ENQUIRY, found, "did not find what the bank's clock dates otherwise"
