@@ -51,6 +51,7 @@ STATUSES: Final = (
 BROKEN_FROM: Final = 500
 CUTS_MAX: Final = 400  # of one body; a longer one is cut at this many places, evenly
 _JUNK: Final = (b"", b"null", b"[]", b"{}", b'"text"', b"\xff\xfe", b"<html>", b"0", b"[" * 5_000)
+_WAITS: Final = ("", "soon", "-1", "٣", "9" * 5_000, "Wed, 21 Oct 2026 07:28:00 GMT")
 _WRONG: Final[tuple[object, ...]] = (None, 0, -1, True, "", "x" * 300, [], {}, [{}])
 _CODES: Final = ("", "ZZ99", "\x00", "ß" * 40, "AC04 ", "x" * 10_000)
 
@@ -135,6 +136,10 @@ def _mutilated(adapter: Adapter, words: Rehearsal, instruction: Instruction, fin
             isinstance(outcome, Rejected) and not BROKEN_FROM > status >= 400
         )
         findings.check(Part.ANSWER, not believed, f"called status {status} {_name(outcome)}")
+    for wait in _WAITS:
+        odd = Answer(429, (("Retry-After", wait), ("Retry-After", "1")), b"")
+        for answer in (odd, Answer(429, odd.headers[:1], b"")):
+            _interpreted(adapter, instruction, answer, findings, what="a made-up Retry-After")
     _mutilated_enquiry(adapter, instruction, words.lists([payment]), findings)
 
 

@@ -41,8 +41,8 @@ MEANS: Final[Mapping[Level, str]] = {
     ),
     Level.GOLD: (
         "being left alone: silver, and every payout whose outcome was unknown came to its true state by the bank's own"
-        " word, also when that came late, under a new id or after a crash; another bank would never have been asked"
-        " while the first payment might stand"
+        " word, also when that came late, under a new id or after a crash; no refusal that lets another bank be asked"
+        " was given while the first payment might stand"
     ),
 }
 

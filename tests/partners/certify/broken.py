@@ -13,8 +13,10 @@ from partners.contract import (
     Elsewhere,
     Informational,
     Instruction,
+    Manifest,
     Notice,
     NotSent,
+    OnDuplicate,
     Outcome,
     PaymentState,
     PaymentStatus,
@@ -24,6 +26,7 @@ from partners.contract import (
     Rejected,
     Request,
     Statement,
+    Unknown,
     Unreadable,
 )
 from toybank.adapter import Toybank
@@ -217,6 +220,31 @@ class AddsNothingUp(Toybank):
             return (replace(statement, closing_minor=said["closing"]),)
         except (ValueError, LookupError, TypeError, RecursionError):
             raise Unreadable("not a statement") from None
+
+
+class ReadsAnyNumber(Toybank):
+    """Expects the bank's numbers to be numbers."""
+
+    def interpret(self, instruction: Instruction, answer: Answer) -> Outcome:
+        if answer.status == 429:
+            return NotSent("try again", retry_after_s=int(dict(answer.headers)["Retry-After"]))
+        return super().interpret(instruction, answer)
+
+
+class Declares(Toybank):
+    """Toybank, if it treated a request id that it has had before in another way."""
+
+    def __init__(self, on_duplicate: OnDuplicate, *, sends_again: bool = True) -> None:
+        request_ids = replace(super().manifest().request_ids, on_duplicate=on_duplicate)
+        self._manifest = replace(super().manifest(), request_ids=request_ids)
+        self._sends_again = sends_again
+
+    def manifest(self) -> Manifest:
+        return self._manifest
+
+    def interpret(self, instruction: Instruction, answer: Answer) -> Outcome:
+        outcome = super().interpret(instruction, answer)
+        return outcome if self._sends_again or not isinstance(outcome, NotSent) else Unknown(outcome.cause)
 
 
 class CannotBeAsked(Toybank):

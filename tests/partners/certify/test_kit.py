@@ -10,7 +10,7 @@ from partners.certify.kit import PLAYS, certify
 from partners.certify.report import Case, Cell, Level, Report, Verdict
 from partners.clearbank.adapter import ClearBank
 from partners.clearbank.rehearsal import ClearBankRehearsal
-from partners.contract import Adapter, Answer, Golden, KeptPayment, Rehearsal, Statement
+from partners.contract import Adapter, Answer, Golden, KeptPayment, OnDuplicate, Rehearsal, Statement
 from tests.partners.certify import broken
 from toybank.adapter import Toybank
 from toybank.rehearsal import ToybankRehearsal
@@ -166,6 +166,20 @@ BROKEN: Sequence[tuple[Adapter, str, Part, str, Level]] = [
         Level.BRONZE,
     ),
     (
+        broken.ReadsAnyNumber(),
+        "mutilated bytes",
+        Part.ANSWER,
+        "interpret of a made-up Retry-After raised ValueError",
+        Level.NONE,
+    ),
+    (
+        broken.Declares(OnDuplicate.IGNORED),  # then being turned away must not be tried again
+        "asked too much, Retry-After",
+        Part.MONEY,
+        "paid twice",
+        Level.BRONZE,
+    ),
+    (
         broken.AddsNothingUp(),
         "statements: days, pages, repetitions",
         Part.STATEMENT,
@@ -178,7 +192,7 @@ BROKEN: Sequence[tuple[Adapter, str, Part, str, Level]] = [
 @pytest.mark.parametrize(
     ("adapter", "title", "part", "reason", "level"),
     BROKEN,
-    ids=[type(adapter).__name__ for adapter, *_ in BROKEN],
+    ids=[f"{type(adapter).__name__}-{case}" for case, (adapter, *_) in enumerate(BROKEN)],
 )
 def test_broken_adapter_fails_for_the_right_reason(
     adapter: Adapter, title: str, part: Part, reason: str, level: Level
@@ -193,6 +207,36 @@ def test_trying_again_under_the_same_id_pays_nobody_twice() -> None:
     report = report_on(broken.TriesABreakdownAgain())
 
     assert cell(report, 3, Part.MONEY).verdict is Verdict.PASSED
+
+
+def test_bank_that_gives_its_first_answer_again_may_be_believed() -> None:
+    report = report_on(broken.Declares(OnDuplicate.REPLAY))
+
+    assert report.failed == ()
+    assert cell(report, 4, Part.ANSWER).verdict is Verdict.PASSED
+
+
+def test_bank_that_recognises_nothing_is_safe_with_whoever_never_tries_again() -> None:
+    report = report_on(broken.Declares(OnDuplicate.IGNORED, sends_again=False))
+
+    assert {failed.case.title for failed in report.failed} == {"recorded cases"}  # of a bank that recognises
+    assert "does not recognise a request id" in report.remarks["duplicate request"]
+
+
+class Stumbling(ToybankRehearsal):
+    """A rehearsal that does not know its part."""
+
+    def breaks_down(self) -> Answer:
+        raise LookupError("the part was not learnt")
+
+
+def test_rehearsal_that_raises_certifies_no_sending(capsys: pytest.CaptureFixture[str]) -> None:
+    report = report_on(Toybank(), Stumbling())
+
+    assert report.level is Level.BRONZE
+    said = reasons(report, "bank breaks down, then works", Part.MONEY)
+    assert said == "the rehearsal raised an error while it played"
+    assert "the part was not learnt" in capsys.readouterr().err
 
 
 def test_every_fault_of_the_list_is_played() -> None:

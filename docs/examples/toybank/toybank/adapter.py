@@ -5,6 +5,7 @@ An order repeats our id; the answer repeats the order, and is believed only if i
 
 import base64
 import json
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
@@ -46,6 +47,7 @@ from toybank import statements
 from toybank.manifest import MANIFEST
 from toybank.reading import cents, read, rows, text, within
 
+_SECONDS = re.compile(r"\A[0-9]{1,6}\Z")
 SIGNATURE: Final = "toybank-signature"
 _STATES: Final = {
     "waiting": PaymentState.PENDING,
@@ -233,7 +235,7 @@ def _check(asked: Instruction) -> None:
 
 def _wait_s(answer: Answer) -> int | None:
     said = [value for name, value in answer.headers if name.lower() == "retry-after"]
-    return int(said[0]) if len(said) == 1 and said[0].isascii() and said[0].isdigit() else None
+    return int(said[0]) if len(said) == 1 and _SECONDS.match(said[0]) else None
 
 
 def _state(row: Mapping[str, object]) -> PaymentState:
