@@ -21,6 +21,7 @@ from api.bench.failure import BarMissed, BenchRefused
 from api.bench.partners import run_partners_bench
 from api.bench.run import judge, run_bench
 from api.bench.signing import run_signing_bench
+from api.certifying import NotCertified, certify_adapter
 from api.database import migrate as migrate_database
 from api.demo import DemoFailed, play
 from api.embedded import EmbeddedPostgresFailed
@@ -47,6 +48,9 @@ from api.worker import run_worker
 from enclave.client import EnclaveError
 from enclave.softhsm import SoftHsmMissing
 from ledger.core.errors import TallystickError
+from partners.certify.kit import PAYOUTS, PAYOUTS_MAX
+from partners.certify.loading import RehearsalMissing
+from partners.host.adapters import AdapterUnusable
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 keys_app = typer.Typer(invoke_without_command=True)
@@ -61,6 +65,8 @@ _EXPECTED = (
     SoftHsmMissing,
     OperationFailed,
     BenchRefused,
+    AdapterUnusable,
+    RehearsalMissing,
     TallystickError,
     EnclaveError,
     OperationalError,  # the database cannot be reached
@@ -75,7 +81,7 @@ def main() -> None:
         sys.exit(asked.exit_code)
     except typer.Abort:
         sys.exit(130)
-    except (DemoFailed, BarMissed) as failed:
+    except (DemoFailed, BarMissed, NotCertified) as failed:
         print(f"tallystick: {failed}", file=sys.stderr)
         sys.exit(1)
     except _EXPECTED as error:
@@ -351,6 +357,19 @@ def _verify_database(url: str, programme: str | None, checkpoint_key: Path | Non
         print(f"does not verify: {found.discrepancies} discrepancies")
         sys.exit(1)
     print("verified: every balance, hold, status, limit and leaf follows from the facts")
+
+
+@app.command()
+def certify(
+    adapter: Annotated[str, typer.Argument(help="the name of an installed adapter")],
+    payouts: Annotated[
+        int, typer.Option(min=1, max=PAYOUTS_MAX, help="how many payouts meet each fault")
+    ] = PAYOUTS,
+    json: Annotated[Path | None, typer.Option(help="writes the report to this file, for programs")] = None,
+    html: Annotated[Path | None, typer.Option(help="writes the report to this file, as one page")] = None,
+) -> None:
+    """Plays the faults of banks against an adapter, offline; exit code 0 only if nothing failed."""
+    certify_adapter(adapter, payouts=payouts, json_file=json, html_file=html)
 
 
 @app.command("bench-enclave")

@@ -42,6 +42,7 @@ _IBAN = re.compile(r"\A[A-Z]{2}[0-9]{2}[a-zA-Z0-9]{1,30}\Z")
 _END_TO_END_ID = re.compile(
     r"\A(?!.*//)[0-9a-zA-Z\-?:().,'+](?:[0-9a-zA-Z\-?:().,'+/ ]*[0-9a-zA-Z\-?:().,'+])?\Z"
 )
+_SECONDS = re.compile(r"\A[0-9]{1,6}\Z")
 _TITLE_MAX = 200
 
 _REFUSALS: Final = {
@@ -78,11 +79,17 @@ def interpret(answer: Answer) -> Outcome:
         case 401 | 403 | 404 | 429:
             # Turned away at the door, by the bank or by something before it. Asking again is safe because the
             # request id stays the same: an order that got in after all is answered with 409.
-            return NotSent(f"turned away with status {answer.status}")
+            return NotSent(f"turned away with status {answer.status}", retry_after_s=_wait_s(answer))
         case 409:
             return Unknown("duplicate request id: the bank has it already")
         case _:
             return Unknown(f"the bank answered with status {answer.status}")
+
+
+def _wait_s(answer: Answer) -> int | None:
+    """How long the bank asks us to wait, in whole seconds; a date is not among its words."""
+    said = [value for name, value in answer.headers if name.lower() == "retry-after"]
+    return int(said[0]) if len(said) == 1 and _SECONDS.match(said[0]) else None
 
 
 def _check(instruction: Instruction, facts: RailFacts) -> None:

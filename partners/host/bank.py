@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import assert_never
 from urllib.parse import urlsplit
 
@@ -48,11 +48,11 @@ from partners.contract import (
     VirtualIbans,
 )
 from partners.host.calendar import is_open, next_opening
+from partners.host.enquiries import enquiry_window
 from partners.host.transport import BankTransport
 
 HTTP_OK = 200
 ENQUIRY_PAGES_MAX = 20
-ENQUIRY_WINDOW = timedelta(days=1)
 
 _TRIGGERS = {
     PaymentState.PENDING: PayoutTrigger.PROGRESS,
@@ -216,13 +216,14 @@ class BankHost:
         self, payout: Payout, programme: Programme, since: datetime, until: datetime
     ) -> list[tuple[PaymentStatus, bytes]]:
         instruction = instruction_of(payout)
+        start, end = enquiry_window(opened_at=since, now=until)
         found: list[tuple[PaymentStatus, bytes]] = []
         for page in range(1, ENQUIRY_PAGES_MAX + 1):
             request = self.adapter.status_request(
                 instruction,
                 account_id=programme.safeguarding_bank_id,
-                since=since - timedelta(minutes=5),
-                until=until + ENQUIRY_WINDOW,
+                since=start,
+                until=end,
                 page=page,
             )
             if request is None:

@@ -11,7 +11,17 @@ from hypothesis import strategies as st
 
 from ledger.core.errors import InvalidValue
 from partners.clearbank.adapter import ClearBank
-from partners.contract import Accepted, Adapter, Instruction, NotSent, Rail, Rejected, Signing, Unknown
+from partners.contract import (
+    Accepted,
+    Adapter,
+    Answer,
+    Instruction,
+    NotSent,
+    Rail,
+    Rejected,
+    Signing,
+    Unknown,
+)
 from tests.partners.clearbank.orders import INSTANT_ORDER, ORDER, PAYMENT_ID, answer
 
 BANK: Adapter = ClearBank()
@@ -179,6 +189,15 @@ def test_reused_request_id_is_unknown_because_the_first_may_stand() -> None:
 @pytest.mark.parametrize("body", [b"", b"<html>Forbidden</html>", {"title": "Forbidden", "status": 403}])
 def test_being_turned_away_at_the_door_is_no_refusal_of_the_order(status: int, body: object) -> None:
     assert BANK.interpret(ORDER, answer(status, body)) == NotSent(f"turned away with status {status}")
+
+
+@pytest.mark.parametrize(
+    ("said", "wait_s"), [("30", 30), ("0", 0), ("soon", None), ("-1", None), ("1" * 7, None), ("٣", None)]
+)
+def test_how_long_the_bank_asks_us_to_wait_is_passed_on(said: str, wait_s: int | None) -> None:
+    turned_away = Answer(429, (("retry-after", said),), b"")
+
+    assert BANK.interpret(ORDER, turned_away) == NotSent("turned away with status 429", retry_after_s=wait_s)
 
 
 @pytest.mark.parametrize(
