@@ -15,6 +15,7 @@ from api.handlers.deposits import credit_arrivals
 from api.handlers.exports import BANK_ZONE, day_ends_at, wish_for_statement
 from api.handlers.parties import rescreen_page
 from api.parts import Parts
+from api.payee_checks import PayeeChecks
 from api.resealing import Resealing
 from api.waiting_payouts import WaitingPayouts
 from enclave.client import EnclaveRefused
@@ -81,10 +82,11 @@ class Jobs:
 
     # --- money out -------------------------------------------------------------------------------------------
 
-    def send_payout(self, payout_id: PayoutId, after: int | None = None) -> None:
+    def send_payout(self, payout_id: PayoutId, after: int | None = None, asked: int = 0) -> None:
         """Sends a payout that waits; says nothing to a bank that may already have it.
 
-        `after`: only if it was tried so often, and not once more since this was promised.
+        `after`: only if it was tried so often, and not once more since this was promised. `asked`: how often nobody
+        said whether the payee's name is right.
         """
         bank = self._bank_of(payout_id)
         if bank is None:
@@ -93,7 +95,10 @@ class Jobs:
             if after is not None and payouts.was_tried_since(tx, payout_id, after):
                 return
             WaitingPayouts(self.parts.gate).screen_again(tx, payout_id)
-        bank.send(payout_id)
+        if PayeeChecks(self.parts.transactions, self.parts.policies).before_sending(
+            bank, payout_id, asked=asked
+        ):
+            bank.send(payout_id)
 
     def enquire(self, payout_id: PayoutId, enquiry: int) -> None:
         """Asks the bank what became of a payout, and promises to ask again while the bank cannot say."""

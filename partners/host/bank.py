@@ -35,6 +35,8 @@ from partners.contract import (
     NotSent,
     Operation,
     Outcome,
+    PayeeAnswer,
+    PayeeMatch,
     PaymentState,
     PaymentStatus,
     Rail,
@@ -44,6 +46,7 @@ from partners.contract import (
     Signing,
     Unknown,
     Unreadable,
+    VerifyPayee,
     VirtualIban,
     VirtualIbans,
 )
@@ -321,6 +324,29 @@ class BankHost:
         if not isinstance(answer, Answer):
             raise Unreadable(f"the bank gave no virtual IBAN: {answer!r:.200}")
         return self.adapter.interpret_virtual_iban(answer)
+
+    @property
+    def verifies_payees(self) -> bool:
+        """Whether this bank asks payees' banks for us."""
+        return isinstance(self.adapter, VerifyPayee)
+
+    def verify_payee(self, *, name: str, iban: str) -> PayeeAnswer | None:
+        """What the payee's bank says of a name; None when nobody gave an answer.
+
+        A payee that cannot be asked for in this bank's dialect cannot be verified.
+        Raises: NotOffered.
+        """
+        if not isinstance(self.adapter, VerifyPayee):
+            raise NotOffered(self.connection.name, Operation.VERIFY_PAYEE)
+        try:
+            request = self.adapter.payee_request(name=name, iban=iban)
+        except InvalidValue:
+            return PayeeAnswer(PayeeMatch.NOT_POSSIBLE, None)
+        answer = self.ask(request)
+        try:
+            return self.adapter.interpret_payee(answer) if isinstance(answer, Answer) else None
+        except Unreadable:
+            return None
 
     def ask(self, request: Request) -> Answer | NotSent | Unknown:
         """Sends a request that moves no money."""
