@@ -10,7 +10,7 @@ from api.lanes import Ask, Reply
 from api.problems import from_declined, not_found
 from ledger.core.declined import Declined
 from ledger.core.ids import PayoutId, is_id
-from ledger.flows import payee_checks, payouts
+from ledger.flows import payee_checks, payout_desk
 from ledger.store.payouts import Payout, attempts_of, lock_payouts
 from ledger.store.tx import Tx
 
@@ -19,12 +19,14 @@ Step: TypeAlias = Callable[[Tx, Payout, str], Payout | Declined]
 
 def cancel_payouts(tx: Tx, asks: Sequence[Ask]) -> list[Reply]:
     """Calls payouts off and gives their money back."""
-    return [_take(tx, ask, lambda tx, payout, why: payouts.cancel(tx, payout, reason=why)) for ask in asks]
+    return [
+        _take(tx, ask, lambda tx, payout, why: payout_desk.cancel(tx, payout, reason=why)) for ask in asks
+    ]
 
 
 def hold_payouts(tx: Tx, asks: Sequence[Ask]) -> list[Reply]:
     """Keeps payouts from being sent."""
-    return [_take(tx, ask, lambda tx, payout, why: payouts.hold(tx, payout, reason=why)) for ask in asks]
+    return [_take(tx, ask, lambda tx, payout, why: payout_desk.hold(tx, payout, reason=why)) for ask in asks]
 
 
 def resume_payouts(tx: Tx, asks: Sequence[Ask]) -> list[Reply]:
@@ -33,7 +35,7 @@ def resume_payouts(tx: Tx, asks: Sequence[Ask]) -> list[Reply]:
 
 
 def _resume(tx: Tx, payout: Payout, why: str, *, by: str) -> Payout | Declined:
-    resumed = payouts.resume(tx, payout, reason=why)
+    resumed = payout_desk.resume(tx, payout, reason=why)
     if isinstance(resumed, Payout):
         payee_checks.choose(tx, payout, by=by, reason=why)
     return resumed

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import asdict
+from typing import TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import distinct_on
@@ -12,6 +13,8 @@ from ledger.store.rows import insert_rows
 from ledger.store.schema import payee_checks, payee_choices
 from ledger.store.tx import Tx
 
+Payee: TypeAlias = tuple[ProgrammeId, str, str]  # whose, IBAN, name
+
 _COLUMNS = tuple(payee_checks.c[name] for name in PayeeCheck.__slots__)
 _CHOICE_COLUMNS = tuple(payee_choices.c[name] for name in PayeeChoice.__slots__)
 
@@ -21,19 +24,17 @@ def insert_payee_check(tx: Tx, check: PayeeCheck) -> None:
     insert_rows(tx, payee_checks, [asdict(check) | {"match": check.match.value}])
 
 
-def newest_payee_checks(
-    tx: Tx, programme_id: ProgrammeId, payees: Collection[tuple[str, str]]
-) -> dict[tuple[str, str], PayeeCheck]:
-    """What was said last of these payees, each an IBAN and a name."""
-    payee = (payee_checks.c.iban, payee_checks.c.name)
+def newest_payee_checks(tx: Tx, payees: Collection[Payee]) -> dict[Payee, PayeeCheck]:
+    """What was said last of these payees."""
+    payee = (payee_checks.c.programme_id, payee_checks.c.iban, payee_checks.c.name)
     query = (
         sa.select(*_COLUMNS)
         .ext(distinct_on(*payee))
-        .where(payee_checks.c.programme_id == programme_id, sa.tuple_(*payee).in_(sorted(payees)))
+        .where(sa.tuple_(*payee).in_(sorted(payees)))
         .order_by(*payee, payee_checks.c.asked_at.desc(), payee_checks.c.id.desc())
     )
     found = [PayeeCheck(**{**row, "match": PayeeMatch(row["match"])}) for row in tx.rows(query)]
-    return {(check.iban, check.name): check for check in found}
+    return {(check.programme_id, check.iban, check.name): check for check in found}
 
 
 def insert_payee_choice(tx: Tx, choice: PayeeChoice, payout_id: PayoutId) -> None:

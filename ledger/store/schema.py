@@ -426,6 +426,7 @@ attempts = _table(
     cause=sa.Text(),
     bank_references=JSONB(),
     answered_at=TIME,
+    sender=sa.BigInteger(),
 )
 events = _table(
     "events",

@@ -5,10 +5,10 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from ledger.core.payee import PayeeAnswer, PayeeMatch
+from ledger.core.payee import PayeeAnswer, PayeeCheck, PayeeMatch
 from ledger.core.payout import PayoutState
-from ledger.flows import payouts
-from ledger.flows.payee_checks import check_of, choose, hold_doubtful, keep_answer
+from ledger.flows import payout_desk, payouts
+from ledger.flows.payee_checks import asks_in_vain, checks_of, choose, hold_doubtful, keep_answer
 from ledger.store.payee_checks import payee_choices_on
 from ledger.store.payouts import Payout, read_payouts
 from ledger.store.tx import Tx
@@ -41,9 +41,16 @@ def now_of(tx: Tx, payout: Payout) -> Payout:
 
 def checked(tx: Tx, payout: Payout, answer: PayeeAnswer) -> bool:
     """Whether the answer holds the payout."""
-    return hold_doubtful(
-        tx, payout, keep_answer(tx, payout, answer, bank_connection="sandbox"), holding=HOLDING
-    )
+    keep_answer(tx, payout, answer, bank_connection="sandbox")
+    return is_held(tx, payout)
+
+
+def is_held(tx: Tx, payout: Payout) -> bool:
+    return hold_doubtful(tx, [payout], checks_of(tx, [payout]), holding=HOLDING) == {payout.id}
+
+
+def check_of(tx: Tx, payout: Payout) -> PayeeCheck | None:
+    return checks_of(tx, [payout]).get(payout.id)
 
 
 @pytest.mark.parametrize("match", list(PayeeMatch))
@@ -62,7 +69,7 @@ def test_what_was_said_and_who_chose_is_kept(open_tx: OpenTx, world: World) -> N
         payout = order_payout(tx, world)
         checked(tx, payout, CLOSE)
     with open_tx(MONDAY_MORNING + timedelta(hours=1)) as tx:
-        resumed = payouts.resume(tx, now_of(tx, payout), reason="its trade name")
+        resumed = payout_desk.resume(tx, now_of(tx, payout), reason="its trade name")
         assert isinstance(resumed, Payout)
         choose(tx, resumed, by="cli_desk", reason="its trade name")
 
@@ -71,7 +78,7 @@ def test_what_was_said_and_who_chose_is_kept(open_tx: OpenTx, world: World) -> N
         assert (check.match, check.matched_name, check.asked_at) == (*_said(CLOSE), MONDAY_MORNING)
         choice = payee_choices_on(tx, [check.id])[check.id]
         assert (choice.chosen_by, choice.reason) == ("cli_desk", "its trade name")
-        assert not hold_doubtful(tx, resumed, check, holding=HOLDING)
+        assert not is_held(tx, resumed)
         history = told_of(tx, world.programme_id, payout.id)
         assert history == ["payout.queued", "payout.payee_checked", "payout.held", "payout.queued"]
 
@@ -84,14 +91,13 @@ def test_the_next_payout_to_the_same_payee_is_neither_asked_nor_held(open_tx: Op
     with open_tx() as tx:
         first = order_payout(tx, world)
         checked(tx, first, CLOSE)
-        payouts.resume(tx, now_of(tx, first), reason="its trade name")
+        payout_desk.resume(tx, now_of(tx, first), reason="its trade name")
         choose(tx, first, by="cli_desk", reason="its trade name")
 
         second = order_payout(tx, world, "payout-2")
-        check = check_of(tx, second)
 
-        assert check is not None
-        assert not hold_doubtful(tx, second, check, holding=HOLDING)
+        assert check_of(tx, second) is not None
+        assert not is_held(tx, second)
 
 
 def test_a_choice_needs_a_doubt(open_tx: OpenTx, world: World) -> None:
@@ -138,3 +144,18 @@ def test_what_was_said_is_a_fact(open_tx: OpenTx, world: World, database: Databa
     for engine in (database.app_engine, database.owner_engine):
         with pytest.raises(sa.exc.DBAPIError), engine.begin() as connection:
             connection.execute(sa.text(statement))
+
+
+def test_a_payout_whose_payee_nobody_answers_for_is_put_off_and_in_the_end_it_cannot_be_known(
+    open_tx: OpenTx, world: World
+) -> None:
+    minute, five = timedelta(minutes=1), timedelta(minutes=5)
+    with open_tx() as tx:
+        payout = order_payout(tx, world)
+        assert not asks_in_vain(tx, payout, again=minute, within=five)
+        assert now_of(tx, payout).due_at == MONDAY_MORNING + minute
+    with open_tx(MONDAY_MORNING + five - timedelta(seconds=1)) as tx:
+        assert not asks_in_vain(tx, payout, again=minute, within=five)
+    with open_tx(MONDAY_MORNING + five) as tx:
+        assert asks_in_vain(tx, payout, again=minute, within=five)
+        assert told_of(tx, world.programme_id, payout.id).count("payout.payee_unanswered") == 1
