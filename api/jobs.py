@@ -15,6 +15,7 @@ from api.handlers.deposits import credit_arrivals
 from api.handlers.exports import BANK_ZONE, day_ends_at, wish_for_statement
 from api.handlers.parties import rescreen_page
 from api.parts import Parts
+from api.payee_checks import PayeeChecks
 from api.resealing import Resealing
 from api.waiting_payouts import WaitingPayouts
 from enclave.client import EnclaveRefused
@@ -26,7 +27,7 @@ from ledger.core.payout import UNSETTLED, PayoutTrigger
 from ledger.core.statement import Statement
 from ledger.evidence.export import build_package, write_package
 from ledger.evidence.log import TreeHead, append_leaves, keep_checkpoint
-from ledger.flows import checkouts, payouts
+from ledger.flows import checkouts, payout_sending, payouts
 from ledger.flows.deposits import Arrival
 from ledger.flows.reconcile import import_statements, reconcile
 from ledger.store.deposits import accounts_by_iban, activate_virtual_iban, read_virtual_iban
@@ -34,7 +35,7 @@ from ledger.store.evidence import latest_checkpoint, read_export, save_export_fa
 from ledger.store.jobs import promise
 from ledger.store.notices import lock_unprocessed, mark_processed, unprocessed_webhooks
 from ledger.store.parties import read_parties
-from ledger.store.payouts import left_behind, overdue, payouts_in
+from ledger.store.payouts import Payout, payouts_in
 from ledger.store.programmes import Programme, all_programmes, programmes_at_bank, read_programmes
 from ledger.store.rows import Page
 from ledger.store.statements import read_statement_request, settle_statement_request
@@ -51,12 +52,11 @@ from partners.contract import (
     StatementReady,
 )
 from partners.host.bank import BankHost
+from partners.host.sending import MaySend, PayoutSending
 
 OVERDUE_MAX = 200
 TURNS_MAX = 200  # at once; the next time takes up the others
-OVERDUE_AFTER = timedelta(seconds=payouts.RETRY_DELAY_MAX_S + 300)  # by then any promise to try again was due
 RESCREEN_PAGE = 200
-LEFT_BEHIND = timedelta(minutes=15)  # far longer than any sending takes
 ASKINGS_MAX = 1000  # for one head, while the enclave reads its leaves
 SEALINGS_MAX = 1000  # one after another, while there is more to seal than one checkpoint takes
 STATEMENT_HOUR = 3  # when the bank has closed the day before, in its own zone
@@ -81,19 +81,45 @@ class Jobs:
 
     # --- money out -------------------------------------------------------------------------------------------
 
-    def send_payout(self, payout_id: PayoutId, after: int | None = None) -> None:
-        """Sends a payout that waits; says nothing to a bank that may already have it.
+    def dispatch(self) -> int:
+        """Sends the payouts that are due, of every bank, so many at once; says how many were looked at."""
+        return sum(self._dispatch_at(sending) for sending in self.parts.sendings.values())
 
-        `after`: only if it was tried so often, and not once more since this was promised.
-        """
-        bank = self._bank_of(payout_id)
-        if bank is None:
-            return
+    def _dispatch_at(self, sending: PayoutSending) -> int:
+        sender = self.parts.sender
+        try:
+            self._checks.ask_ahead(sending.bank)
+            return sending.send_due(self._may_send(sending.bank), sender=sender.number)
+        except BaseException:
+            # What was taken up and not concluded is nobody's now: whoever takes over looks at what was kept of it.
+            sender.renew()
+            raise
+
+    def take_over(self) -> None:
+        """Goes on with what senders that have died had taken up."""
         with self.parts.transactions() as tx:
-            if after is not None and payouts.was_tried_since(tx, payout_id, after):
-                return
-            WaitingPayouts(self.parts.gate).screen_again(tx, payout_id)
-        bank.send(payout_id)
+            left = payout_sending.take_over(tx, sender=self.parts.sender.number)
+            programmes = read_programmes(tx, {payout.programme_id for payout, _ in left})
+        for name, sending in self.parts.sendings.items():
+            here = [item for item in left if programmes[item[0].programme_id].bank_connection == name]
+            try:
+                sending.send(here)
+            except BaseException:
+                self.parts.sender.renew()
+                raise
+
+    def _may_send(self, bank: BankHost) -> MaySend:
+        """Which payouts may be sent: the gate looks once more at what has waited long, and doubtful payees wait."""
+
+        def may_send(tx: Tx, queued: Sequence[Payout]) -> Sequence[Payout]:
+            cleared = WaitingPayouts(self.parts.gate).screen_again(tx, queued)
+            return self._checks.without_doubts(tx, bank, cleared)
+
+        return may_send
+
+    @property
+    def _checks(self) -> PayeeChecks:
+        return PayeeChecks(self.parts.transactions, self.parts.policies)
 
     def enquire(self, payout_id: PayoutId, enquiry: int) -> None:
         """Asks the bank what became of a payout, and promises to ask again while the bank cannot say."""
@@ -102,14 +128,11 @@ class Jobs:
             bank.promise_enquiry(payout_id, enquiry)
 
     def chase(self) -> None:
-        """Takes up what no job carries any more: payouts that wait, whose end nobody knows, notices not yet heeded."""
+        """Takes up what no job carries any more: payouts whose end nobody knows, and notices not yet heeded."""
         with self.parts.transactions() as tx:
-            waiting = overdue(tx, before=tx.now - OVERDUE_AFTER, limit=OVERDUE_MAX)
-            waiting += left_behind(tx, before=tx.now - LEFT_BEHIND, limit=OVERDUE_MAX)
             unsure = payouts_in(tx, UNSETTLED, limit=OVERDUE_MAX)
             unheeded = unprocessed_webhooks(tx, limit=OVERDUE_MAX)
-        left_undone = [partial(self.send_payout, payout.id) for payout in waiting]
-        left_undone += [partial(self._enquire_once, payout.id) for payout in unsure]
+        left_undone = [partial(self._enquire_once, payout.id) for payout in unsure]
         left_undone += [partial(self.process_notice, notice_id) for notice_id in unheeded]
         for take_up in left_undone:
             try:
@@ -134,7 +157,7 @@ class Jobs:
         """Queues the payouts whose time has come, in turns, until none is left."""
         for _ in range(TURNS_MAX):
             with self.parts.transactions() as tx:
-                if payouts.release_due(tx) < payouts.DUE_MAX:
+                if payout_sending.release_due(tx) < payout_sending.DUE_MAX:
                     return
 
     # --- what banks tell us ----------------------------------------------------------------------------------

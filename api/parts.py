@@ -1,6 +1,7 @@
 """The wiring: builds, from the settings, every part that the API and the worker are made of. Nothing else does."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,6 +11,8 @@ import sqlalchemy as sa
 
 import compliance
 from api.database import engine
+from api.enclave_pool import EnclavePool
+from api.sender import Sender
 from api.settings import BankSettings, Settings, SettingsInvalid, read_banks
 from api.transactions import Clock, SystemClock, TestClock, Transactions, snapshots, transactions
 from compliance.gate import Gate
@@ -19,6 +22,7 @@ from enclave.pinned_hashes import Pins, PinsUnreadable, read_pins
 from ledger.store.tx import Tx
 from partners.host.adapters import AdapterUnusable, load_adapter
 from partners.host.bank import BankHost, Connection
+from partners.host.sending import AT_ONCE_MAX, PayoutSending
 from partners.host.transport import BankTransport
 
 WallClock = Callable[[], datetime]
@@ -37,10 +41,17 @@ class Parts:
     enclave: EnclaveClient
     transport: BankTransport
     banks: dict[str, BankHost]
+    sendings: dict[str, PayoutSending]
+    sender: Sender
     wall_clock: WallClock
+    pool: ThreadPoolExecutor
+    enclaves: EnclavePool
 
     def close(self) -> None:
         """Hangs up everywhere."""
+        self.pool.shutdown()
+        self.enclaves.close()
+        self.sender.close()
         self.transport.close()
         self.enclave.close()
         self.engine.dispose()
@@ -56,8 +67,11 @@ def build_parts(settings: Settings, *, pool_size: int = 8, wall_clock: WallClock
     pool = engine(settings.database_url, pool_size=pool_size)
     clock: Clock = TestClock() if settings.clock == "test" else SystemClock()
     opened = transactions(pool, clock)
-    enclave = EnclaveClient(settings.enclave_socket, pins=read_enclave_pins(settings))
+    pins = read_enclave_pins(settings)
+    enclave = EnclaveClient(settings.enclave_socket, pins=pins)
     transport = BankTransport()
+    requests = ThreadPoolExecutor(AT_ONCE_MAX, thread_name_prefix="bank")
+    enclaves = EnclavePool(lambda: EnclaveClient(settings.enclave_socket, pins=pins))
     policies = load_policies(Path(compliance.__file__).parent / "policy.toml")
     banks = {
         bank.name: _host(bank, transport, enclave, opened, wall_clock)
@@ -73,7 +87,11 @@ def build_parts(settings: Settings, *, pool_size: int = 8, wall_clock: WallClock
         enclave=enclave,
         transport=transport,
         banks=banks,
+        sendings={name: PayoutSending(bank, enclaves.client, requests) for name, bank in banks.items()},
+        sender=Sender(pool),
         wall_clock=wall_clock,
+        pool=requests,
+        enclaves=enclaves,
     )
 
 

@@ -10,6 +10,7 @@ from ledger.core.account import Status
 from ledger.core.card import Card
 from ledger.core.cart import CartLine, Checkout
 from ledger.core.money import Split, SplitTo
+from ledger.core.payee import PayeeCheck, PayeeChoice
 from ledger.core.payout import WAITING, PayoutState, refusal_in
 from ledger.core.unit import Unit
 from ledger.flows.carts import Moved
@@ -307,8 +308,9 @@ def payout(
     attempts: Sequence[Attempt] = (),
     history: Sequence[Json] = (),
     approvals: Sequence[Approval] = (),
+    payee: tuple[PayeeCheck, PayeeChoice | None] | None = None,
 ) -> Json:
-    """A payout with its attempts, its history and its approvals."""
+    """A payout with its attempts, its history, its approvals and what was said of its payee."""
     return {
         "id": item.id,
         "kind": item.kind,
@@ -325,12 +327,25 @@ def payout(
         "due_at": moment(item.due_at) if item.state is PayoutState.SCHEDULED else None,
         "returned_minor": item.returned_minor,
         "waits_for": _waits_for(item, attempts),
+        "payee_check": None if payee is None else _payee_check(*payee),
         **approval_of(item, approvals),
         "attempts": [_attempt(attempt) for attempt in attempts],
         "history": [
             {"type": event["type"], "at": moment(event["occurred_at"]), "data": event["data"]}
             for event in history
         ],
+    }
+
+
+def _payee_check(check: PayeeCheck, choice: PayeeChoice | None) -> Json:
+    chosen = None
+    if choice is not None:
+        chosen = {"by": choice.chosen_by, "reason": choice.reason, "at": moment(choice.chosen_at)}
+    return {
+        "match": check.match.value,
+        "matched_name": check.matched_name,
+        "asked_at": moment(check.asked_at),
+        "chosen": chosen,
     }
 
 

@@ -1,5 +1,6 @@
 """Payouts that have waited so long for a signature that the gate has to look at their orders once more."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypedDict
@@ -8,10 +9,11 @@ from compliance.gate import Gate
 from ledger.core.clearance import Cleared
 from ledger.core.ids import AccountId, PayoutId, ProgrammeId
 from ledger.core.orders import PayoutOrder, SweepOrder
-from ledger.core.payout import SCREENING_STALE, PayoutState, refusal_in
-from ledger.flows import payouts as flow
+from ledger.core.payout import SCREENING_STALE, refusal_in
+from ledger.flows.payout_sending import turned_away
+from ledger.flows.payout_steps import Step, take
 from ledger.store.approvals import insert_screening
-from ledger.store.payouts import Payout, attempts_of, lock_payouts
+from ledger.store.payouts import Attempt, Payout, attempts_of
 from ledger.store.tx import Tx
 
 
@@ -21,23 +23,31 @@ class WaitingPayouts:
 
     gate: Gate
 
-    def screen_again(self, tx: Tx, payout_id: PayoutId) -> None:
-        """Screens a payout whose screening the enclave found too old, as if it were ordered now.
+    def screen_again(self, tx: Tx, queued: Sequence[Payout]) -> list[Payout]:
+        """Screens payouts whose screening the enclave found too old, as if they were ordered now; gives all that go on.
 
         One that is not cleared any more ends: an order that is not cleared moves nothing, and its case is open.
         """
-        payout = lock_payouts(tx, [payout_id]).get(payout_id)
-        if payout is None or payout.state is not PayoutState.QUEUED:
-            return
-        earlier = attempts_of(tx, [payout_id])[payout_id]
-        if not earlier or refusal_in(earlier[-1].cause) != SCREENING_STALE:
-            return
-        (screened,) = self.gate.screen(tx, [_order_of(payout)])
-        if isinstance(screened, Cleared):
-            assert screened.clearance.order_digest == payout.order_digest, "a payout says what its order said"
-            insert_screening(tx, payout.id, screened.clearance.decision)
-        else:
-            flow.turn_away(tx, payout, earlier, reason=f"screened again and not cleared: {screened.case_id}")
+        earlier = attempts_of(tx, [payout.id for payout in queued])
+        stale = [payout for payout in queued if _is_stale(earlier[payout.id])]
+        screened = self.gate.screen(tx, [_order_of(payout) for payout in stale]) if stale else ()
+        ends: list[Step] = []
+        for payout, answer in zip(stale, screened, strict=True):
+            if isinstance(answer, Cleared):
+                assert answer.clearance.order_digest == payout.order_digest, (
+                    "a payout says what its order said"
+                )
+                insert_screening(tx, payout.id, answer.clearance.decision)
+            else:
+                reason = f"screened again and not cleared: {answer.case_id}"
+                ends.append(turned_away(payout, earlier[payout.id], reason=reason))
+        take(tx, ends)
+        ended = {step.payout.id for step in ends}
+        return [payout for payout in queued if payout.id not in ended]
+
+
+def _is_stale(earlier: Sequence[Attempt]) -> bool:
+    return bool(earlier) and refusal_in(earlier[-1].cause) == SCREENING_STALE
 
 
 class _Said(TypedDict):

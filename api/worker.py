@@ -4,6 +4,7 @@ A worker that dies leaves its jobs to the next one, once it has been silent for 
 """
 
 import asyncio
+import contextlib
 import logging
 import signal
 import time
@@ -25,6 +26,8 @@ SEAL_EVERY_S = 60
 STATEMENT_EVERY_S = 600
 RESEAL_EVERY_S = 6 * 3600  # so that a worker that is started anew every day comes to it as well
 POLL_EVERY_S = 1.0
+LOOK_EVERY_S = 0.2  # for payouts that are due
+SENDING_LANES = 2  # while one waits for signatures or answers, the other takes up what is next
 _log = logging.getLogger("tallystick.worker")
 
 
@@ -58,12 +61,13 @@ async def work(parts: Parts) -> None:
             )
         )
         rhythm = asyncio.create_task(_keep_rhythm(queue, parts, stop))
+        sending = [asyncio.create_task(_keep_sending(parts, stop)) for _ in range(SENDING_LANES)]
         print("worker ready", flush=True)  # noqa: T201 - the launcher waits for this line
         await asyncio.wait(
             {asyncio.create_task(stop.wait()), running, rhythm}, return_when=asyncio.FIRST_COMPLETED
         )
         stop.set()
-        await rhythm
+        await asyncio.gather(rhythm, *sending)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
 
@@ -74,7 +78,6 @@ def build_queue(parts: Parts) -> App:
     queue = App(connector=PsycopgConnector(conninfo=url, max_size=CONCURRENCY + 4))
     jobs = Jobs(parts)
     for job in (
-        jobs.send_payout,
         jobs.enquire,
         jobs.process_notice,
         jobs.open_virtual_iban,
@@ -118,6 +121,7 @@ async def _keep_rhythm(queue: App, parts: Parts, stop: asyncio.Event) -> None:
     due = {
         jobs.expire_holds: EXPIRE_EVERY_S,
         jobs.release_due: DUE_EVERY_S,
+        jobs.take_over: DUE_EVERY_S,
         jobs.chase: CHASE_EVERY_S,
         jobs.seal_checkpoints: SEAL_EVERY_S,
         jobs.ask_for_yesterday: STATEMENT_EVERY_S,
@@ -134,6 +138,20 @@ async def _keep_rhythm(queue: App, parts: Parts, stop: asyncio.Event) -> None:
             await asyncio.wait_for(stop.wait(), timeout=POLL_EVERY_S)
         except TimeoutError:
             continue
+
+
+async def _keep_sending(parts: Parts, stop: asyncio.Event) -> None:
+    """Sends what is due, and looks again at once while there is more."""
+    jobs = Jobs(parts)
+    while not stop.is_set():
+        found = 0
+        try:
+            found = await asyncio.to_thread(jobs.dispatch)
+        except Exception as error:  # noqa: BLE001 - the worker's edge: what was taken up is taken over
+            _log.warning("job.failed name=dispatch error=%s", _named(error))
+        if not found:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), timeout=LOOK_EVERY_S)
 
 
 async def _repeat(job: Callable[[], None]) -> None:

@@ -3,7 +3,7 @@
 Reads one file when told to and nothing else; may not decide about any order. Every number is checked when the
 file is loaded, so that a slip in it stops the start and never lets an order through. Days are UTC days.
 
-Source: RTS (EU) 2018/389 articles 4 and 16 for the bounds on authentication.
+Source: RTS (EU) 2018/389 articles 4 and 16 for the bounds on authentication; EPC218-23 for what is said of payees.
 """
 
 import re
@@ -17,6 +17,7 @@ from typing import cast
 
 from ledger.core.errors import InvalidValue
 from ledger.core.orders import OrderKind
+from ledger.core.payee import PayeeMatch
 
 POLICY_FILE = Path(__file__).with_name("policy.toml")
 LIMITED_KINDS = tuple(kind for kind in OrderKind if kind is not OrderKind.ONBOARD)
@@ -34,6 +35,7 @@ _KEYS = {
     "name_alert_score",
     "authentication_minutes",
     "authentication_failures_max",
+    "payee_checks_that_hold",
 }
 
 Table = Mapping[str, object]
@@ -50,6 +52,7 @@ class Policy:
     name_alert_score: float
     authentication_minutes: int
     authentication_failures_max: int
+    payee_checks_that_hold: frozenset[PayeeMatch]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +123,7 @@ def _policy(block: Table) -> Policy:
         name_alert_score=_score(block),
         authentication_minutes=_count(block, "authentication_minutes", AUTHENTICATION_MINUTES_MAX),
         authentication_failures_max=_count(block, "authentication_failures_max", AUTHENTICATION_FAILURES_MAX),
+        payee_checks_that_hold=_matches(block),
     )
 
 
@@ -150,6 +154,18 @@ def _count(block: Table, field: str, maximum: int) -> int:
     if type(count) is not int or not 1 <= count <= maximum:
         raise InvalidValue(f"{field} is a whole number from 1 to {maximum}.", field=field)
     return count
+
+
+def _matches(block: Table) -> frozenset[PayeeMatch]:
+    field = "payee_checks_that_hold"
+    named = block[field]
+    if not isinstance(named, list) or not set(named) <= {
+        PayeeMatch.CLOSE_MATCH,
+        PayeeMatch.NO_MATCH,
+        PayeeMatch.NOT_POSSIBLE,
+    }:
+        raise InvalidValue(f"{field} lists answers of the scheme other than a match.", field=field)
+    return frozenset(map(PayeeMatch, named))
 
 
 def _limits(table: Table) -> Mapping[OrderKind, Mapping[str, int]]:

@@ -191,11 +191,44 @@ class AccountRequest(BankMessage):
     customerId: ShortText | None = None  # noqa: N815  # the bank's spelling
 
 
+class PayeeName(BankMessage):
+    """Whom we believe an account to be."""
+
+    name: ShortText
+
+
+class PayeeAccount(BankMessage):
+    """The account that is asked about."""
+
+    iban: Annotated[str, StringConstraints(pattern=r"\A[A-Z]{2}[0-9]{2}[A-Z0-9]{1,30}\z")]
+
+
+class PayeeBank(BankMessage):
+    """The bank that keeps it."""
+
+    bicfi: Annotated[str, StringConstraints(pattern=r"\A[A-Z0-9]{8}([A-Z0-9]{3})?\z")]
+
+
+class PayeeAgent(BankMessage):
+    """The bank that is asked."""
+
+    financialInstitutionId: PayeeBank  # noqa: N815  # the bank's spelling
+
+
+class PayeeRequest(BankMessage):
+    """Ask whether an account has a name."""
+
+    party: PayeeName
+    partyAccount: PayeeAccount  # noqa: N815  # the bank's spelling
+    partyAgent: PayeeAgent  # noqa: N815  # the bank's spelling
+
+
 _SHAPES: Mapping[BankMessageProfile, TypeAdapter[BankMessage]] = {
     "clearbank.webhook_ack": TypeAdapter(WebhookAnswer),
     "clearbank.statement_request": TypeAdapter(StatementRequest),
     "clearbank.virtual_account": TypeAdapter(VirtualAccountRequest),
     "clearbank.account": TypeAdapter(AccountRequest),
+    "clearbank.payee": TypeAdapter(PayeeRequest),
 }
 
 

@@ -92,6 +92,7 @@ BankMessageProfile: TypeAlias = Literal[
     "clearbank.statement_request",
     "clearbank.virtual_account",
     "clearbank.account",
+    "clearbank.payee",
 ]
 BankQueryProfile: TypeAlias = Literal["clearbank.transactions", "clearbank.statement_page"]
 BankQueryMethod: TypeAlias = Literal["GET", "DELETE"]

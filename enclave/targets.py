@@ -32,6 +32,7 @@ _ENDPOINTS: Mapping[BankProfile | BankMessageProfile, Endpoint | None] = {
     "clearbank.statement_request": Endpoint("POST", "/v1/statementrequests"),
     "clearbank.virtual_account": Endpoint("POST", "/mccy/v1/VirtualAccounts"),
     "clearbank.account": Endpoint("POST", "/mccy/v2/Accounts"),
+    "clearbank.payee": Endpoint("POST", "/open-banking/vop/v1/payees/single"),
 }
 _QUERIES: Mapping[BankQueryProfile, tuple[str, re.Pattern[str]]] = {
     "clearbank.transactions": (

@@ -18,7 +18,7 @@ from compliance.store import load_list
 from ledger.core.clearance import Cleared
 from ledger.core.ids import PartyId, PayoutId
 from ledger.core.orders import PayoutOrder, end_to_end_id_of
-from ledger.flows import payouts
+from ledger.flows import payout_sending, payouts
 from ledger.store.payouts import Attempt, Payout
 from ledger.store.schema import accounts
 from ledger.store.tx import Tx
@@ -61,8 +61,8 @@ def _lot(tx: Tx, gate: Gate, market: Market, count: int) -> list[Waiting]:
     party_id = PartyId(tx.connection.execute(owner).scalar_one())
     screened = gate.screen(tx, [_order(tx, market, party_id) for _ in range(count)])
     ordered = payouts.order(tx, [order for order in screened if isinstance(order, Cleared)])
-    submitted = [payouts.submit(tx, payout.id) for payout in ordered if isinstance(payout, Payout)]
-    found = [_waiting(*each) for each in submitted if each is not None]
+    submitted = payout_sending.submit(tx, [item for item in ordered if isinstance(item, Payout)], sender=0)
+    found = [_waiting(*each) for each in submitted]
     if len(found) < count:
         raise BenchRefused("not every payout was ordered and submitted")
     return found

@@ -14,8 +14,11 @@ from api.handlers.waiting_payouts import cancel_payouts, hold_payouts, resume_pa
 from api.problems import not_found
 from api.strict import StrictRoute
 from ledger.core.ids import PayoutId, ProgrammeId, is_id
+from ledger.core.payee import PayeeCheck, PayeeChoice
+from ledger.flows.payee_checks import checks_of
 from ledger.store.approvals import approvals_of
 from ledger.store.events import events_of
+from ledger.store.payee_checks import payee_choices_on
 from ledger.store.payouts import Payout, attempts_of, programme_payouts, read_payouts
 from ledger.store.rows import Page
 from ledger.store.tx import Tx
@@ -99,5 +102,14 @@ async def resume_payout(
 def _shown(tx: Tx, programme_id: ProgrammeId, found: Sequence[Payout]) -> list[present.Json]:
     ids = [item.id for item in found]
     attempts, histories = attempts_of(tx, ids), events_of(tx, programme_id, ids)
-    approvals = approvals_of(tx, ids)
-    return [present.payout(item, attempts[item.id], histories[item.id], approvals[item.id]) for item in found]
+    approvals, payees = approvals_of(tx, ids), _payees(tx, found)
+    return [
+        present.payout(item, attempts[item.id], histories[item.id], approvals[item.id], payees.get(item.id))
+        for item in found
+    ]
+
+
+def _payees(tx: Tx, found: Sequence[Payout]) -> dict[PayoutId, tuple[PayeeCheck, PayeeChoice | None]]:
+    checks = checks_of(tx, [item for item in found if item.party_id is not None])
+    choices = payee_choices_on(tx, {check.id for check in checks.values()})
+    return {payout_id: (check, choices.get(check.id)) for payout_id, check in checks.items()}

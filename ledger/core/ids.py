@@ -19,6 +19,7 @@ PayoutId = NewType("PayoutId", str)
 AttemptId = NewType("AttemptId", str)
 ClearanceId = NewType("ClearanceId", str)
 PayoutAccountId = NewType("PayoutAccountId", str)
+PayeeCheckId = NewType("PayeeCheckId", str)
 NoticeId = NewType("NoticeId", str)
 CardId = NewType("CardId", str)
 

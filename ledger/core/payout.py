@@ -70,9 +70,9 @@ _Table = dict[tuple[PayoutState, PayoutTrigger], PayoutState]
 _WAITS: _Table = {
     (_S.QUEUED, _T.SCHEDULE): _S.SCHEDULED,
     (_S.SCHEDULED, _T.DUE): _S.QUEUED,
+    (_S.PENDING_APPROVAL, _T.DUE): _S.QUEUED,
     (_S.HELD, _T.RESUME): _S.QUEUED,
     (_S.QUEUED, _T.SUBMIT): _S.SUBMITTED,
-    (_S.PENDING_APPROVAL, _T.SUBMIT): _S.SUBMITTED,
     (_S.SUBMITTED, _T.NOT_SENT): _S.QUEUED,
     (_S.SUBMITTED, _T.LACK_APPROVAL): _S.PENDING_APPROVAL,
     **{(state, _T.HOLD): _S.HELD for state in WAITING - {_S.HELD}},

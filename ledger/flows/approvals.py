@@ -7,9 +7,9 @@ would be one that a broken-into application passes.
 from ledger.core.canonical import Canonical
 from ledger.core.declined import Declined
 from ledger.core.payout import WAITING, PayoutState
+from ledger.flows.payout_desk import wake
 from ledger.store.approvals import approvals_of, insert_approval
 from ledger.store.events import Event, record_events
-from ledger.store.jobs import promise
 from ledger.store.payouts import Payout
 from ledger.store.tx import Tx
 
@@ -32,5 +32,5 @@ def approve(tx: Tx, payout: Payout, *, approver_id: str, signature: bytes) -> De
     insert_approval(tx, payout.id, approver_id=approver_id, signature=signature)
     said: dict[str, Canonical] = {"approver_id": approver_id, "amount_minor": payout.amount_minor}
     record_events(tx, [Event(payout.programme_id, payout.id, "payout.approval_received", said)])
-    promise(tx, "send_payout", payout_id=payout.id)
+    wake(tx, [payout])
     return None

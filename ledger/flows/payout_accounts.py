@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from ledger.core.declined import Declined
 from ledger.core.ids import PartyId, PayoutAccountId, ProgrammeId
 from ledger.core.payout import PayoutState
+from ledger.flows.payout_desk import wake
 from ledger.store.events import Event, record_events
-from ledger.store.jobs import promise_each
 from ledger.store.payout_accounts import (
     PayoutAccount,
     insert_payout_accounts,
@@ -59,7 +59,7 @@ def verify(tx: Tx, account: PayoutAccount, *, how: str, by: str) -> Declined | N
         waiting = payouts_to(
             tx, account.programme_id, account.iban, {PayoutState.QUEUED, PayoutState.PENDING_APPROVAL}
         )
-        promise_each(tx, "send_payout", [{"payout_id": payout.id} for payout in waiting])
+        wake(tx, waiting)
     return None
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -37,6 +38,15 @@ def record_events(tx: Tx, happened: Sequence[Event]) -> None:
         for event in happened
     ]
     insert_rows(tx, events, rows)
+
+
+def first_event_at(tx: Tx, subject_id: str, type_: str) -> datetime | None:
+    """When something first happened to a subject, if it ever did."""
+    query = sa.select(sa.func.min(events.c.occurred_at).label("first")).where(
+        events.c.subject_id == subject_id, events.c.type == type_
+    )
+    row = tx.row(query)
+    return None if row is None else row["first"]
 
 
 def events_of(

@@ -3,13 +3,14 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 
 from ledger.core.ids import AccountId, AttemptId, ClearanceId, PartyId, PayoutId, ProgrammeId, TransferId
 from ledger.core.payout import PayoutState
-from ledger.store.rows import Page, insert_rows, page_of, taken, update_rows
-from ledger.store.schema import attempts, payouts
+from ledger.store.rows import Page, claim_rows, insert_rows, page_of, taken, update_rows
+from ledger.store.schema import attempts, payouts, programmes
 from ledger.store.tx import Tx
 
 
@@ -113,35 +114,36 @@ def payouts_in(tx: Tx, states: Collection[PayoutState], *, limit: int) -> list[P
     return [_payout(row) for row in tx.rows(query.order_by(payouts.c.id).limit(limit))]
 
 
-def left_behind(tx: Tx, *, before: datetime, limit: int) -> list[Payout]:
-    """Payouts whose sending began long ago and never came to an end, oldest first."""
-    query = (
+def lock_queued(tx: Tx, bank_connection: str, *, limit: int) -> list[Payout]:
+    """Locks payouts that are to be sent now through a bank, the oldest first; leaves out what somebody has locked."""
+    query = _queued(tx, bank_connection).limit(limit)
+    return [_payout(row) for row in tx.rows(query.with_for_update(key_share=True, skip_locked=True))]
+
+
+def read_queued(tx: Tx, bank_connection: str, *, limit: int) -> list[Payout]:
+    """Payouts that are to be sent now through a bank, the oldest first, unlocked."""
+    return [_payout(row) for row in tx.rows(_queued(tx, bank_connection).limit(limit))]
+
+
+def _queued(tx: Tx, bank_connection: str) -> sa.Select[Any]:
+    here = sa.select(programmes.c.id).where(programmes.c.bank_connection == bank_connection)
+    return (
         sa.select(*_COLUMNS)
-        .select_from(payouts.join(attempts, attempts.c.payout_id == payouts.c.id))
         .where(
-            payouts.c.state == PayoutState.SUBMITTED.value,
-            attempts.c.outcome.is_(None),
-            attempts.c.opened_at < before,
+            payouts.c.state == PayoutState.QUEUED.value,
+            payouts.c.due_at.is_(None) | (payouts.c.due_at <= tx.now),
+            payouts.c.programme_id.in_(here),
         )
         .order_by(payouts.c.id)
-        .limit(limit)
     )
-    return [_payout(row) for row in tx.rows(query)]
-
-
-def overdue(tx: Tx, *, before: datetime, limit: int) -> list[Payout]:
-    """Payouts that wait and were not tried since a time, oldest first: those tried later still have their promise."""
-    tried = sa.exists().where(attempts.c.payout_id == payouts.c.id, attempts.c.answered_at >= before)
-    wait = payouts.c.state.in_([PayoutState.QUEUED.value, PayoutState.PENDING_APPROVAL.value])
-    query = sa.select(*_COLUMNS).where(wait, ~tried)
-    return [_payout(row) for row in tx.rows(query.order_by(payouts.c.id).limit(limit))]
 
 
 def lock_due(tx: Tx, *, limit: int) -> list[Payout]:
     """Locks payouts whose time has come, the earliest first; leaves out those that somebody else has locked."""
+    wait = payouts.c.state.in_([PayoutState.SCHEDULED.value, PayoutState.PENDING_APPROVAL.value])
     query = (
         sa.select(*_COLUMNS)
-        .where(payouts.c.state == PayoutState.SCHEDULED.value, payouts.c.due_at <= tx.now)
+        .where(wait, payouts.c.due_at <= tx.now)
         .order_by(payouts.c.due_at, payouts.c.id)
         .limit(limit)
     )
@@ -174,8 +176,30 @@ def save_steps(tx: Tx, moved: Sequence[Payout]) -> None:
     update_rows(tx, payouts, ["id"], rows)
 
 
-def open_attempts(tx: Tx, opened: Sequence[Attempt]) -> None:
-    """Writes new attempts. A second one while the first might stand is a key violation (invariant 5)."""
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A request of an attempt, as it was signed and will be sent."""
+
+    attempt_id: AttemptId
+    body: bytes
+    signature: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of an attempt. `references` are the bank's ids, by kind."""
+
+    attempt_id: AttemptId
+    outcome: str
+    cause: str
+    references: Mapping[str, str]
+
+
+def open_attempts(tx: Tx, opened: Sequence[Attempt], *, sender: int) -> None:
+    """Writes new attempts, with who sends them.
+
+    A second one while the first might stand is a key violation (invariant 5).
+    """
     rows = [
         {
             "id": attempt.id,
@@ -183,34 +207,54 @@ def open_attempts(tx: Tx, opened: Sequence[Attempt]) -> None:
             "attempt_no": attempt.attempt_no,
             "request_id": attempt.request_id,
             "opened_at": attempt.opened_at,
+            "sender": sender,
         }
         for attempt in opened
     ]
     insert_rows(tx, attempts, rows)
 
 
-def save_signed(tx: Tx, attempt_id: AttemptId, *, body: bytes, signature: str) -> bool:
-    """Keeps what is about to be sent, once; says False when it was kept before. From here on the bank may have it."""
-    statement = (
-        sa.update(attempts)
-        .where(attempts.c.id == attempt_id, attempts.c.request_body.is_(None), attempts.c.outcome.is_(None))
-        .values(request_body=body, signature=signature, sent_at=tx.now)
+def save_sender(tx: Tx, ids: Collection[AttemptId], *, sender: int) -> None:
+    """Writes that somebody else sends these attempts now."""
+    update_rows(tx, attempts, ["id"], [{"id": attempt_id, "sender": sender} for attempt_id in ids])
+
+
+def save_signed(tx: Tx, signed: Sequence[Signed]) -> frozenset[AttemptId]:
+    """Keeps what is about to be sent, once an attempt; says which were not kept before.
+
+    From here on the bank may have them.
+    """
+    rows = [
+        {"id": item.attempt_id, "request_body": item.body, "signature": item.signature, "sent_at": tx.now}
+        for item in signed
+    ]
+    free = attempts.c.request_body.is_(None) & attempts.c.outcome.is_(None)
+    return frozenset(AttemptId(claimed) for claimed in claim_rows(tx, attempts, rows, free=free))
+
+
+def save_outcomes(tx: Tx, outcomes: Sequence[Outcome]) -> None:
+    """Keeps what became of attempts."""
+    rows = [
+        {
+            "id": item.attempt_id,
+            "outcome": item.outcome,
+            "cause": item.cause,
+            "bank_references": dict(item.references),
+            "answered_at": tx.now,
+        }
+        for item in outcomes
+    ]
+    update_rows(tx, attempts, ["id"], rows)
+
+
+def open_attempts_of(tx: Tx, senders: Collection[int]) -> list[Attempt]:
+    """The attempts of these senders that nobody has said the end of."""
+    query = (
+        sa.select(*_ATTEMPT_COLUMNS)
+        .where(attempts.c.outcome.is_(None), attempts.c.sender.in_(sorted(senders)))
+        .order_by(attempts.c.id)
     )
-    return tx.run(statement) == 1
-
-
-def save_outcome(
-    tx: Tx, attempt_id: AttemptId, *, outcome: str, cause: str, references: Mapping[str, str]
-) -> None:
-    """Keeps what became of an attempt."""
-    row = {
-        "id": attempt_id,
-        "outcome": outcome,
-        "cause": cause,
-        "bank_references": dict(references),
-        "answered_at": tx.now,
-    }
-    update_rows(tx, attempts, ["id"], [row])
+    return [Attempt(**row) for row in tx.rows(query)]
 
 
 def attempts_of(tx: Tx, payout_ids: Collection[PayoutId]) -> dict[PayoutId, list[Attempt]]:

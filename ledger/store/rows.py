@@ -38,6 +38,19 @@ def update_rows(tx: Tx, table: sa.Table, keys: Sequence[str], rows: Sequence[Map
     return tx.run(sa.update(table).where(found).values(changes))
 
 
+def claim_rows(
+    tx: Tx, table: sa.Table, rows: Sequence[Mapping[str, Any]], *, free: sa.ColumnElement[bool]
+) -> list[str]:
+    """Sets the columns that the rows name, in the rows of these ids that are still free; says the ids of those."""
+    if not rows:
+        return []
+    names = list(rows[0])
+    source = _source(table, names, rows)
+    changes = {name: source.c[name] for name in names if name != "id"}
+    statement = sa.update(table).where(table.c.id == source.c.id, free).values(changes)
+    return [row["id"] for row in tx.rows(statement.returning(table.c.id))]
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
     """Which rows are wanted: those behind the one that `after` names, and how many at most."""

@@ -38,7 +38,7 @@ PROGRAMME, PARTY, ACCOUNT, TRANSFER = Id("prg"), Id("pty"), Id("acct"), Id("xfr"
 CLEARANCE, CASE, NOTICE, EVENT = Id("clr"), Id("case"), Id("ntc"), Id("evt")
 CHECKOUT, CAPTURE, REFUND, PAYOUT, ATTEMPT = Id("chk"), Id("cap"), Id("rfd"), Id("pay"), Id("att")
 DEPOSIT, VIBAN, AUTHENTICATION, AUTHENTICATOR = Id("dep"), Id("vib"), Id("sca"), Id("atc")
-PAYOUT_ACCOUNT, SCREENING = Id("pac"), Id("scr")
+PAYOUT_ACCOUNT, SCREENING, PAYEE_CHECK = Id("pac"), Id("scr"), Id("pck")
 PERIOD, STATEMENT, LINE, REQUEST, BREAK, EXPORT, LIST, STEP = (
     Id("prd"),
     Id("stm"),
@@ -393,6 +393,25 @@ payout_approvals = _table(
 payout_screenings = _table(
     "payout_screenings", id=SCREENING, payout_id=PAYOUT, decision=JSONB(), screened_at=TIME
 )
+payee_checks = _table(
+    "payee_checks",
+    id=PAYEE_CHECK,
+    programme_id=PROGRAMME,
+    bank_connection=sa.Text(),
+    name=sa.Text(),
+    iban=sa.Text(),
+    match=sa.Text(),
+    matched_name=sa.Text(),
+    asked_at=TIME,
+)
+payee_choices = _table(
+    "payee_choices",
+    payee_check_id=PAYEE_CHECK,
+    payout_id=PAYOUT,
+    chosen_by=sa.Text(),
+    reason=sa.Text(),
+    chosen_at=TIME,
+)
 attempts = _table(
     "attempts",
     id=ATTEMPT,
@@ -407,6 +426,7 @@ attempts = _table(
     cause=sa.Text(),
     bank_references=JSONB(),
     answered_at=TIME,
+    sender=sa.BigInteger(),
 )
 events = _table(
     "events",

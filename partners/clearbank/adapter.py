@@ -7,7 +7,16 @@ clock, signs nothing.
 from collections.abc import Sequence
 from datetime import datetime
 
-from partners.clearbank import notices, payments, reasons, statement_pages, statements, status, virtual_ibans
+from partners.clearbank import (
+    notices,
+    payees,
+    payments,
+    reasons,
+    statement_pages,
+    statements,
+    status,
+    virtual_ibans,
+)
 from partners.clearbank.manifest import MANIFEST
 from partners.contract import (
     Acknowledgement,
@@ -16,6 +25,7 @@ from partners.contract import (
     Manifest,
     Notice,
     Outcome,
+    PayeeAnswer,
     PaymentStatus,
     Reason,
     Request,
@@ -95,6 +105,14 @@ class ClearBank:
     def interpret_virtual_iban(self, answer: Answer) -> VirtualIban:
         """The new virtual IBAN. Raises: Unreadable."""
         return virtual_ibans.interpret_virtual_iban(answer)
+
+    def payee_request(self, *, name: str, iban: str) -> Request:
+        """Asks whether an account has this name. Raises: InvalidValue when it cannot be asked."""
+        return payees.payee_request(name=name, iban=iban)
+
+    def interpret_payee(self, answer: Answer) -> PayeeAnswer:
+        """What the payee's bank said. Raises: Unreadable."""
+        return payees.interpret_payee(answer)
 
     def explain(self, code: str) -> Reason:
         """What one of this bank's codes means; an unlisted code has fault "unknown"."""

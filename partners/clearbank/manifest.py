@@ -90,7 +90,7 @@ MANIFEST: Final = Manifest(
     adapter="clearbank",
     version="1",
     contract=CONTRACT,
-    operations=frozenset({Operation.VIRTUAL_IBAN}),
+    operations=frozenset({Operation.VIRTUAL_IBAN, Operation.VERIFY_PAYEE}),
     rails=(_SCT, _SCT_INST),
     request_ids=RequestIds(length_max=83, window=timedelta(hours=24), on_duplicate=OnDuplicate.CONFLICT),
     stable_references=frozenset({"payment_id"}),

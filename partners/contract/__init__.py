@@ -3,6 +3,7 @@
 Units: amounts are integer minor units; times are aware UTC.
 """
 
+from ledger.core.payee import PayeeAnswer, PayeeMatch
 from ledger.core.statement import Statement, StatementLine
 from partners.contract.adapter import Adapter
 from partners.contract.capabilities import (
@@ -10,8 +11,6 @@ from partners.contract.capabilities import (
     BankPayment,
     Batches,
     Files,
-    PayeeAnswer,
-    PayeeMatch,
     RecallAnswers,
     RecallReason,
     RecallRefusal,

@@ -10,29 +10,13 @@ from datetime import date
 from enum import StrEnum
 from typing import Final, Protocol, runtime_checkable
 
+from ledger.core.payee import PayeeAnswer
 from partners.contract.manifest import Operation
 from partners.contract.messages import Answer, Instruction, Request
 from partners.contract.outcomes import Outcome
 from partners.contract.rails import Rail
 
 # --- Verification of Payee ------------------------------------------------------------------------------------
-
-
-class PayeeMatch(StrEnum):
-    """What the payee's bank says of a name. Source: EPC218-23, Verification of Payee."""
-
-    MATCH = "MTCH"
-    CLOSE_MATCH = "CMTC"
-    NO_MATCH = "NMTC"
-    NOT_POSSIBLE = "NOAP"
-
-
-@dataclass(frozen=True, slots=True)
-class PayeeAnswer:
-    """What the payee's bank says; `matched_name` is the account's own name, given with a close match only."""
-
-    match: PayeeMatch
-    matched_name: str | None
 
 
 @runtime_checkable

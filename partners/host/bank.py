@@ -1,12 +1,8 @@
-"""The host of one bank: it talks, has requests signed, records, and says what became of each payment order.
+"""The host of one bank: it talks, has requests signed, asks what became of payments, and takes in what the bank says.
 
-The order of things is what keeps money from being sent twice. An attempt is opened and committed; the enclave signs;
-the signed request is kept and committed; only then is its first byte written. Whoever finds an attempt with a kept
-request and no outcome must take it that the bank has the order: it becomes unknown, and an enquiry, a notice or a
-statement resolves it. No network call happens inside a database transaction.
+How payouts are sent stands in `sending`. No network call happens inside a database transaction.
 """
 
-import json
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -15,39 +11,38 @@ from datetime import datetime
 from typing import assert_never
 from urllib.parse import urlsplit
 
-from enclave.client import EnclaveClient, EnclaveRefused
+from enclave.client import EnclaveClient
 from enclave.protocol import Signature, SignedHeaders, Target
 from ledger.core.errors import InvalidValue
 from ledger.core.ids import NoticeId, PayoutId
-from ledger.core.payout import REFUSED_BY_ENCLAVE, UNSETTLED, PayoutState, PayoutTrigger
+from ledger.core.payout import UNSETTLED, PayoutTrigger
 from ledger.flows import payouts as flow
 from ledger.store.jobs import promise
 from ledger.store.notices import keep_notice
-from ledger.store.payouts import Attempt, Payout, attempts_of, lock_payouts
+from ledger.store.payouts import Payout, attempts_of, lock_payouts
 from ledger.store.programmes import Programme, read_programmes
 from ledger.store.tx import Tx
 from partners.contract import (
-    Accepted,
     Adapter,
     Answer,
     Instruction,
     Notice,
     NotSent,
     Operation,
-    Outcome,
+    PayeeAnswer,
+    PayeeMatch,
     PaymentState,
     PaymentStatus,
     Rail,
-    Rejected,
     Request,
     SignatureScheme,
     Signing,
     Unknown,
     Unreadable,
+    VerifyPayee,
     VirtualIban,
     VirtualIbans,
 )
-from partners.host.calendar import is_open, next_opening
 from partners.host.enquiries import enquiry_window
 from partners.host.transport import BankTransport
 
@@ -103,93 +98,7 @@ class BankHost:
     transactions: Callable[[], AbstractContextManager[Tx]]
     wall_clock: Callable[[], datetime]
 
-    # --- money out ---------------------------------------------------------------------------------------------
-
-    def send(self, payout_id: PayoutId) -> None:
-        """Sends a payout that waits, once. Safe to call again at any time, after any crash."""
-        with self.transactions() as tx:
-            if self._waits_for_opening(tx, payout_id):
-                return
-            opened = flow.submit(tx, payout_id)
-        if opened is None or opened[1].outcome is not None:
-            return
-        payout, attempt = opened
-        if attempt.request_body is not None:
-            cause = "we stopped between sending the order and keeping its answer"
-            self._conclude(attempt, PayoutTrigger.LOSE_SIGHT, cause)
-            return
-        self._sign_and_send(payout, attempt)
-
-    def _waits_for_opening(self, tx: Tx, payout_id: PayoutId) -> bool:
-        payout = lock_payouts(tx, [payout_id]).get(payout_id)
-        if payout is None or payout.state is not PayoutState.QUEUED:
-            return False
-        hours = self.adapter.manifest().rail(Rail(payout.rail)).hours
-        if hours is None or is_open(hours, tx.now):
-            return False
-        reason = f"{payout.rail} takes no orders at this hour"
-        flow.schedule(tx, payout, due_at=next_opening(hours, tx.now), reason=reason)
-        return True
-
-    def _sign_and_send(self, payout: Payout, attempt: Attempt) -> None:
-        instruction = instruction_of(payout)
-        try:
-            request = self.adapter.prepare(instruction)
-            body = request.body or b""
-            signed = self.enclave.payout(
-                payout_id=payout.id,
-                attempt_id=attempt.id,
-                profile=request.profile,
-                body=body,
-                scheme=self._scheme,
-                target=self._target(request),
-            )
-        except InvalidValue as error:
-            self._conclude(attempt, PayoutTrigger.REJECT, f"cannot be said to this bank: {error.detail}")
-            return
-        except EnclaveRefused as refused:
-            # Time or people may mend it: it is tried again, on a schedule and when something has changed.
-            self._conclude(attempt, PayoutTrigger.NOT_SENT, f"{REFUSED_BY_ENCLAVE}{refused.code}")
-            return
-        with self.transactions() as tx:
-            ours = flow.keep_signed(tx, attempt, body=body, signature=_kept(signed))
-        if not ours:
-            return
-        answer = self._send(request, attempt.request_id, _fields(signed), token=self.connection.payout_token)
-        if isinstance(answer, Answer):
-            self._hear(attempt, answer, self.adapter.interpret(instruction, answer))
-        else:
-            self._hear(attempt, None, answer)
-
-    def _hear(self, attempt: Attempt, answer: Answer | None, outcome: Outcome) -> None:
-        match outcome:
-            case Accepted(references):
-                self._conclude(attempt, PayoutTrigger.ACCEPT, "", references=dict(references))
-            case Rejected(reason):
-                assert answer is not None, "only an answer rejects"
-                cause = f"{reason.code}: {reason.text}"
-                self._conclude(
-                    attempt, PayoutTrigger.REJECT, cause, word=(f"answer:{attempt.id}", answer.body)
-                )
-            case NotSent(cause):
-                self._conclude(attempt, PayoutTrigger.NOT_SENT, cause)
-            case Unknown(cause):
-                self._conclude(attempt, PayoutTrigger.LOSE_SIGHT, cause)
-
-    def _conclude(
-        self,
-        attempt: Attempt,
-        trigger: PayoutTrigger,
-        cause: str,
-        *,
-        references: Mapping[str, str] | None = None,
-        word: tuple[str, bytes] | None = None,
-    ) -> None:
-        with self.transactions() as tx:
-            notice_id = None
-            if word is not None:
-                notice_id = self._keep(tx, source="answer", key=word[0], type_="answer", body=word[1])
-            flow.conclude(tx, attempt, trigger, cause=cause, references=references or {}, notice_id=notice_id)
+    # --- what became of a payout -----------------------------------------------------------------------------------
 
     def enquire(self, payout_id: PayoutId) -> bool:
         """Asks the bank what became of a payout; says whether nothing more needs to be asked."""
@@ -276,8 +185,8 @@ class BankHost:
                 promise(tx, "process_notice", notice_id=notice_id)
         if owed is None:
             return SignedAcknowledgement(HTTP_OK, b"", {})
-        signed = self.enclave.bank_message(profile=owed.profile, body=owed.body, scheme=self._scheme)
-        return SignedAcknowledgement(owed.status, owed.body, _fields(signed))
+        signed = self.enclave.bank_message(profile=owed.profile, body=owed.body, scheme=self.scheme)
+        return SignedAcknowledgement(owed.status, owed.body, signature_fields(signed))
 
     def read(self, body: bytes) -> Notice:
         """What a kept notice says. Raises: Unreadable."""
@@ -323,6 +232,29 @@ class BankHost:
             raise Unreadable(f"the bank gave no virtual IBAN: {answer!r:.200}")
         return self.adapter.interpret_virtual_iban(answer)
 
+    @property
+    def verifies_payees(self) -> bool:
+        """Whether this bank asks payees' banks for us."""
+        return isinstance(self.adapter, VerifyPayee)
+
+    def verify_payee(self, *, name: str, iban: str) -> PayeeAnswer | None:
+        """What the payee's bank says of a name; None when nobody gave an answer.
+
+        A payee that cannot be asked for in this bank's dialect cannot be verified.
+        Raises: NotOffered.
+        """
+        if not isinstance(self.adapter, VerifyPayee):
+            raise NotOffered(self.connection.name, Operation.VERIFY_PAYEE)
+        try:
+            request = self.adapter.payee_request(name=name, iban=iban)
+        except InvalidValue:
+            return PayeeAnswer(PayeeMatch.NOT_POSSIBLE, None)
+        answer = self.ask(request)
+        try:
+            return self.adapter.interpret_payee(answer) if isinstance(answer, Answer) else None
+        except Unreadable:
+            return None
+
     def ask(self, request: Request) -> Answer | NotSent | Unknown:
         """Sends a request that moves no money."""
         request_id = f"req_{secrets.token_hex(16)}"
@@ -331,17 +263,17 @@ class BankHost:
             signed = self.enclave.bank_message(
                 profile=request.profile,
                 body=request.body,
-                scheme=self._scheme,
-                target=self._target(request),
+                scheme=self.scheme,
+                target=self.target(request),
             )
-            return self._send(request, request_id, _fields(signed))
+            return self.send(request, request_id, signature_fields(signed))
         now_s = int(self.wall_clock().timestamp())
-        return self._send(request, request_id, self._sign_query(request, request_id, now_s), at_s=now_s)
+        return self.send(request, request_id, self._sign_query(request, request_id, now_s), at_s=now_s)
 
     def _sign_query(self, request: Request, request_id: str, now_s: int) -> Mapping[str, str]:
-        match self._scheme:
+        match self.scheme:
             case "body_rsa_sha256":
-                return _fields(
+                return signature_fields(
                     self.enclave.bank_query(
                         profile=request.profile,
                         method=request.method,
@@ -351,7 +283,7 @@ class BankHost:
                     )
                 )
             case "http_message":
-                return _fields(
+                return signature_fields(
                     self.enclave.bank_query(
                         profile=request.profile,
                         method=request.method,
@@ -367,20 +299,21 @@ class BankHost:
                 assert_never(scheme)
 
     @property
-    def _scheme(self) -> SignatureScheme:
+    def scheme(self) -> SignatureScheme:
+        """How this bank wants requests signed."""
         return self.adapter.manifest().signature_scheme
 
     @property
     def _authority(self) -> str:
         return urlsplit(self.connection.base_url).netloc.lower()
 
-    def _target(self, request: Request) -> Target | None:
+    def target(self, request: Request) -> Target | None:
         """Where the request goes, if that is signed."""
-        if self._scheme != "http_message":
+        if self.scheme != "http_message":
             return None
         return Target(method=request.method, authority=self._authority, path_with_query=request.path)
 
-    def _send(
+    def send(
         self,
         request: Request,
         request_id: str,
@@ -389,6 +322,7 @@ class BankHost:
         token: str | None = None,
         at_s: int | None = None,
     ) -> Answer | NotSent | Unknown:
+        """Writes one signed request, once, and says what came of it."""
         return self.transport.send(
             base_url=self.connection.base_url,
             token=token or self.connection.token,
@@ -399,18 +333,11 @@ class BankHost:
         )
 
 
-def _fields(signed: Signature | SignedHeaders) -> Mapping[str, str]:
+def signature_fields(signed: Signature | SignedHeaders) -> Mapping[str, str]:
     """The fields that carry a signature to the bank."""
     if isinstance(signed, SignedHeaders):
         return signed.headers
     return {"DigitalSignature": signed.signature_base64}
-
-
-def _kept(signed: Signature | SignedHeaders) -> str:
-    """What is kept of a signature with its attempt."""
-    if isinstance(signed, SignedHeaders):
-        return json.dumps(signed.headers, sort_keys=True)
-    return signed.signature_base64
 
 
 def instruction_of(payout: Payout) -> Instruction:

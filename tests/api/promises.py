@@ -1,4 +1,4 @@
-"""Promises kept in this process: the jobs that wait in the queue, by the worker's own methods, in order."""
+"""Promises kept in this process: payouts that are due and jobs in the queue, by the worker's own methods."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -36,7 +36,8 @@ def keep_promises(parts: Parts) -> list[str]:
     A job that fails stays in the queue, as it would with a worker, and its error is raised.
     """
     done: list[str] = []
-    while waiting := promises(parts):
+    while (found := Jobs(parts).dispatch()) + len(waiting := promises(parts)):
+        done += ["dispatch"] if found else []
         for promise in waiting:
             keep(parts, promise)
             done.append(promise.name)

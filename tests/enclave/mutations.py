@@ -481,7 +481,7 @@ def _mix_with_another(dice: Random, true: Instruction, decoy: Instruction) -> At
 def _ask_for_another_purpose(dice: Random, true: Instruction, decoy: Instruction) -> Attempt:
     """The body as what it is not: the same key signs messages to the bank and payments."""
     ours = true.message(true.body)
-    profiles = ("webhook_ack", "statement_request", "virtual_account", "account")
+    profiles = ("webhook_ack", "statement_request", "virtual_account", "account", "payee")
     others: list[Members] = [
         as_a_message(ours, f"clearbank.{dice.choice(profiles)}"),
         {"purpose": "export", "manifest": ours["body"]},

@@ -512,6 +512,14 @@ BODIES: tuple[tuple[str, Members], ...] = (
             "routingCode": "CLRB",
         },
     ),
+    (
+        "payee",
+        {
+            "party": {"name": "A Shop"},
+            "partyAccount": {"iban": "NL73ABNA0529451824"},
+            "partyAgent": {"financialInstitutionId": {"bicfi": "ABNANL2A"}},
+        },
+    ),
 )
 MESSAGES: list[Members] = [
     {
@@ -528,6 +536,7 @@ MESSAGE_PATHS: Mapping[str, str | None] = {
     "clearbank.statement_request": "/v1/statementrequests",
     "clearbank.virtual_account": "/mccy/v1/VirtualAccounts",
     "clearbank.account": "/mccy/v2/Accounts",
+    "clearbank.payee": "/open-banking/vop/v1/payees/single",
 }
 MESSAGES += [message | {"scheme": "detached_jws"} for message in MESSAGES]
 MESSAGES += [
@@ -540,7 +549,7 @@ MESSAGES += [
             "path_with_query": MESSAGE_PATHS[str(message["profile"])],
         },
     }
-    for message in MESSAGES[1:4]
+    for message in MESSAGES[1 : len(BODIES)]
 ]
 
 
@@ -607,11 +616,32 @@ def is_account(body: Members) -> bool:
     )
 
 
+def is_payee(body: Members) -> bool:
+    members = ("party", "name"), ("partyAccount", "iban"), ("partyAgent", "financialInstitutionId")
+    if not has_members(body, needs={member for member, _ in members}):
+        return False
+    inner = []
+    for member, name in members:
+        value = body[member]
+        if not isinstance(value, dict) or not has_members(value, needs={name}):
+            return False
+        inner.append(value[name])
+    name, iban, agent = inner
+    return (
+        is_short(name)
+        and fits(r"[A-Z]{2}[0-9]{2}[A-Z0-9]{1,30}", iban, most=34)
+        and isinstance(agent, dict)
+        and has_members(agent, needs={"bicfi"})
+        and fits(r"[A-Z0-9]{8}([A-Z0-9]{3})?", agent["bicfi"], most=11)
+    )
+
+
 SHAPES: Mapping[str, Callable[[Members], bool]] = {
     "clearbank.webhook_ack": is_webhook_answer,
     "clearbank.statement_request": is_statement_request,
     "clearbank.virtual_account": is_virtual_account,
     "clearbank.account": is_account,
+    "clearbank.payee": is_payee,
 }
 
 

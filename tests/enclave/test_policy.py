@@ -345,6 +345,7 @@ PATHS: dict[str, str] = {
     "clearbank.statement_request": "/v1/statementrequests",
     "clearbank.virtual_account": "/mccy/v1/VirtualAccounts",
     "clearbank.account": "/mccy/v2/Accounts",
+    "clearbank.payee": "/open-banking/vop/v1/payees/single",
 }
 
 
@@ -618,6 +619,13 @@ GOOD_MESSAGES = [
         "clearbank.account",
         b'{"label":"l","owner":"o","kind":"GeneralSegregated","currencies":["EUR"],"bankIdentifierCode":"CLRBNL2A"}',
     ),
+    (
+        "clearbank.payee",
+        (
+            b'{"party":{"name":"Ada"},"partyAccount":{"iban":"NL73ABNA0529451824"},'
+            b'"partyAgent":{"financialInstitutionId":{"bicfi":"ABNANL2A"}}}'
+        ),
+    ),
 ]
 
 
@@ -654,6 +662,14 @@ def test_a_message_goes_where_its_profile_goes_and_nowhere_else(profile: str, bo
         ("clearbank.statement_request", b'{"startDateTimeUtc":"2026-11-21T00:00:00Z"}'),
         ("clearbank.virtual_account", b'{"accountId":"a-1","virtualAccount":{"owner":"Ada","amount":1}}'),
         ("clearbank.account", GOOD_MESSAGES[2][1]),
+        ("clearbank.payee", b'{"party":{"name":"Ada"},"partyAccount":{"iban":"NL73ABNA0529451824"}}'),
+        (
+            "clearbank.payee",
+            (
+                b'{"party":{"name":"Ada","amount":1},"partyAccount":{"iban":"NL73ABNA0529451824"},'
+                b'"partyAgent":{"financialInstitutionId":{"bicfi":"ABNANL2A"}}}'
+            ),
+        ),
     ],
 )
 def test_a_message_of_any_other_shape_is_refused(profile: str, body: bytes) -> None:

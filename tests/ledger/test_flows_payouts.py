@@ -11,13 +11,24 @@ from ledger.core.chart import Code
 from ledger.core.commands import Leg
 from ledger.core.declined import Declined
 from ledger.core.errors import ClearanceSpent
-from ledger.core.ids import AttemptId, PayoutId
+from ledger.core.ids import AttemptId
 from ledger.core.orders import PayoutOrder, SweepOrder
 from ledger.core.payout import PayoutState, PayoutTrigger
-from ledger.flows import payouts
+from ledger.flows import payout_sending, payouts
+from ledger.flows.payout_sending import Conclusion
 from ledger.flows.payouts import News
 from ledger.store.events import events_of
-from ledger.store.payouts import Attempt, Payout, attempts_of, open_attempts, overdue, read_payouts
+from ledger.store.payouts import (
+    Attempt,
+    Payout,
+    Signed,
+    attempts_of,
+    lock_payouts,
+    lock_queued,
+    open_attempts,
+    read_payouts,
+    read_queued,
+)
 from ledger.store.tx import Tx
 from tests.conftest import MONDAY_MORNING, Database, OpenTx
 from tests.ledger.world import (
@@ -38,6 +49,7 @@ from tests.ledger.world import (
     told_of,
 )
 
+SENDER = 7
 TUESDAY = MONDAY_MORNING + timedelta(days=1)
 WEDNESDAY = MONDAY_MORNING + timedelta(days=2)
 BEFORE = {"safeguarding_bank": 25_206, "hotel": 13_596, "soundbar": 11_610}
@@ -77,13 +89,20 @@ def order_payout(
 
 
 def submit(tx: Tx, payout: Payout) -> Attempt:
-    opened = payouts.submit(tx, payout.id)
-    assert opened is not None
-    return opened[1]
+    [(_, attempt)] = try_to_submit(tx, payout)
+    return attempt
+
+
+def try_to_submit(tx: Tx, payout: Payout) -> list[tuple[Payout, Attempt]]:
+    return payout_sending.submit(tx, list(lock_payouts(tx, [payout.id]).values()), sender=SENDER)
+
+
+def keep_signed(tx: Tx, attempt: Attempt, *, body: bytes = b"{}", signature: str = "s") -> bool:
+    return bool(payout_sending.keep_signed(tx, [Signed(attempt.id, body, signature)]))
 
 
 def conclude(tx: Tx, attempt: Attempt, trigger: PayoutTrigger, cause: str = "") -> None:
-    payouts.conclude(tx, attempt, trigger, cause=cause, references={"bank": "b-1"}, notice_id=None)
+    payout_sending.conclude(tx, [Conclusion(attempt, trigger, cause, {"bank": "b-1"})])
 
 
 def news(tx: Tx, payout: Payout, trigger: PayoutTrigger, reason: str = "") -> News:
@@ -130,7 +149,6 @@ def test_an_ordered_payout_is_in_flight_with_the_promise_to_send_it(
     with open_tx() as tx:
         assert posted(tx, world) == IN_FLIGHT
         assert state_of(tx, ordered) is PayoutState.QUEUED
-        assert promises(tx, ordered) == {"send_payout": 1}
         assert history_of(tx, ordered) == ["queued"]
 
 
@@ -140,7 +158,7 @@ def test_a_payout_is_submitted_accepted_settled_and_returned(
     with open_tx(TUESDAY) as tx:
         attempt = submit(tx, ordered)
         assert (attempt.attempt_no, attempt.outcome, attempt.request_id) == (1, None, ordered.id)
-        assert payouts.keep_signed(tx, attempt, body=b"{}", signature="s")
+        assert keep_signed(tx, attempt)
     with open_tx(TUESDAY + timedelta(seconds=1)) as tx:
         conclude(tx, attempt, PayoutTrigger.ACCEPT)
         assert state_of(tx, ordered) is PayoutState.ACCEPTED
@@ -207,14 +225,14 @@ def test_a_lost_answer_leaves_the_money_in_flight_until_the_bank_says_settled(
         conclude(tx, submitted, PayoutTrigger.LOSE_SIGHT, "read timeout")
         assert state_of(tx, ordered) is PayoutState.UNKNOWN
         assert posted(tx, world) == IN_FLIGHT
-        assert promises(tx, ordered) == {"send_payout": 1, "enquire": 1}
-        assert payouts.submit(tx, ordered.id) is None
+        assert promises(tx, ordered) == {"enquire": 1}
+        assert try_to_submit(tx, ordered) == []
 
     with open_tx(WEDNESDAY) as tx:
         learn(tx, ordered, PayoutTrigger.SETTLE)
 
         assert posted(tx, world) == SETTLED
-        assert promises(tx, ordered) == {"send_payout": 1, "enquire": 1}
+        assert promises(tx, ordered) == {"enquire": 1}
         assert len(attempts_of(tx, [ordered.id])[ordered.id]) == 1
 
 
@@ -250,7 +268,6 @@ def test_a_payout_that_provably_reached_nobody_is_tried_again_under_a_new_attemp
         conclude(tx, submitted, PayoutTrigger.NOT_SENT, "connection refused")
         assert state_of(tx, ordered) is PayoutState.QUEUED
         assert posted(tx, world) == IN_FLIGHT
-        assert promises(tx, ordered) == {"send_payout": 2}
 
         second = submit(tx, ordered)
 
@@ -267,7 +284,7 @@ def test_not_sent_after_all_counts_as_unknown_once_the_bank_has_spoken_of_it(
 
         assert state_of(tx, ordered) is PayoutState.SETTLED
         assert [item.outcome for item in attempts_of(tx, [ordered.id])[ordered.id]] == ["unknown"]
-        assert payouts.submit(tx, ordered.id) is None
+        assert try_to_submit(tx, ordered) == []
         assert posted(tx, world) == SETTLED
 
 
@@ -281,7 +298,7 @@ def test_a_payout_that_the_bank_knows_of_is_not_sent_again(
         learn(tx, ordered, trigger)
 
         assert state_of(tx, ordered) in {PayoutState.ACCEPTED, PayoutState.SETTLED, PayoutState.REJECTED}
-        assert payouts.submit(tx, ordered.id) is None
+        assert try_to_submit(tx, ordered) == []
 
 
 def test_every_attempt_has_the_same_request_id_so_that_the_bank_takes_one(
@@ -298,21 +315,22 @@ def test_a_payout_that_was_turned_away_too_often_waits_for_a_person(
 ) -> None:
     with open_tx(TUESDAY) as tx:
         attempt = submitted
-        for _ in range(payouts.ATTEMPTS_MAX - 1):
-            payouts.keep_signed(tx, attempt, body=b"{}", signature="s")
+        for _ in range(payout_sending.ATTEMPTS_MAX - 1):
+            keep_signed(tx, attempt)
             conclude(tx, attempt, PayoutTrigger.NOT_SENT, "connection refused")
             attempt = submit(tx, ordered)
-        payouts.keep_signed(tx, attempt, body=b"{}", signature="s")
+        keep_signed(tx, attempt)
         conclude(tx, attempt, PayoutTrigger.NOT_SENT, "connection refused")
 
-        assert payouts.submit(tx, ordered.id) is None
+        assert try_to_submit(tx, ordered) == []
 
         assert state_of(tx, ordered) is PayoutState.UNKNOWN
         assert posted(tx, world) == IN_FLIGHT
 
 
-REFUSED = "the enclave refused: approvals_missing"
-A_WEEK_ON = MONDAY_MORNING + timedelta(hours=1) + payouts.WAITING_MAX
+REFUSED = "the enclave refused: beneficiary_unverified"
+HOUR = timedelta(hours=1)
+A_WEEK_ON = MONDAY_MORNING + timedelta(hours=1) + payout_sending.WAITING_MAX
 MOMENT = timedelta(microseconds=1)
 
 
@@ -325,7 +343,7 @@ def test_a_payout_that_nobody_signs_is_tried_for_a_week_and_its_money_goes_back(
         conclude(tx, submit(tx, ordered), PayoutTrigger.NOT_SENT, REFUSED)
         assert posted(tx, world) == IN_FLIGHT
     with open_tx(A_WEEK_ON) as tx:
-        assert payouts.submit(tx, ordered.id) is None
+        assert try_to_submit(tx, ordered) == []
 
         assert state_of(tx, ordered) is PayoutState.REJECTED
         assert posted(tx, world) == BEFORE
@@ -336,43 +354,57 @@ def test_a_payout_that_was_once_signed_never_gives_its_money_back_by_waiting(
     open_tx: OpenTx, world: World, ordered: Payout, submitted: Attempt
 ) -> None:
     with open_tx(TUESDAY) as tx:
-        payouts.keep_signed(tx, submitted, body=b"{}", signature="s")
+        keep_signed(tx, submitted)
         conclude(tx, submitted, PayoutTrigger.NOT_SENT, "connection refused")
         conclude(tx, submit(tx, ordered), PayoutTrigger.NOT_SENT, REFUSED)
     with open_tx(A_WEEK_ON) as tx:
-        assert payouts.submit(tx, ordered.id) is None
+        assert try_to_submit(tx, ordered) == []
 
         assert state_of(tx, ordered) is PayoutState.UNKNOWN
         assert posted(tx, world) == IN_FLIGHT
 
 
-def test_a_promise_to_try_again_is_spent_once_somebody_has_tried(
-    open_tx: OpenTx, ordered: Payout, submitted: Attempt
+@pytest.mark.parametrize(
+    ("tried", "delay_s"), [(1, 10), (2, 20), (3, 40), (9, 2_560), (10, 3_600), (100, 3_600)]
+)
+def test_a_payout_waits_twice_as_long_after_each_try(tried: int, delay_s: int) -> None:
+    assert payout_sending.retry_delay(tried) == timedelta(seconds=delay_s)
+
+
+@pytest.mark.parametrize(
+    ("asked", "waits"),
+    [(None, timedelta(seconds=10)), (timedelta(seconds=3), timedelta(seconds=10)), (HOUR, HOUR)],
+)
+def test_a_payout_that_reached_nobody_is_due_after_its_delay_and_after_what_the_bank_asked_for(
+    open_tx: OpenTx, ordered: Payout, submitted: Attempt, asked: timedelta | None, waits: timedelta
 ) -> None:
     with open_tx(TUESDAY) as tx:
-        conclude(tx, submitted, PayoutTrigger.NOT_SENT, REFUSED)
+        payout_sending.conclude(
+            tx, [Conclusion(submitted, PayoutTrigger.NOT_SENT, "busy", retry_after=asked)]
+        )
+        assert read_payouts(tx, [ordered.id])[ordered.id].due_at == TUESDAY + waits
+    for moment, found in ((TUESDAY + waits - MOMENT, []), (TUESDAY + waits, [ordered.id])):
+        with open_tx(moment) as tx:
+            assert [item.id for item in lock_queued(tx, "sandbox", limit=10)] == found
+            assert [item.id for item in read_queued(tx, "sandbox", limit=10)] == found
+            assert lock_queued(tx, "another bank", limit=10) == []
 
-        assert not payouts.was_tried_since(tx, ordered.id, 1)
-        submit(tx, ordered)
-        assert payouts.was_tried_since(tx, ordered.id, 1)
 
+def test_what_one_takes_up_another_does_not_see(open_tx: OpenTx, world: World, ordered: Payout) -> None:
+    with open_tx() as tx:
+        order_payout(tx, world, "soundbar", amount_minor=1, reference="payout-2")
+    with open_tx() as here, open_tx() as there:
+        [mine] = lock_queued(here, "sandbox", limit=1)
+        [theirs] = lock_queued(there, "sandbox", limit=2)
 
-def test_only_what_was_not_tried_for_long_is_overdue(
-    open_tx: OpenTx, ordered: Payout, submitted: Attempt
-) -> None:
-    with open_tx(TUESDAY) as tx:
-        assert overdue(tx, before=TUESDAY, limit=10) == []
-        conclude(tx, submitted, PayoutTrigger.NOT_SENT, REFUSED)
-
-        assert overdue(tx, before=TUESDAY, limit=10) == []
-        assert [item.id for item in overdue(tx, before=TUESDAY + MOMENT, limit=10)] == [ordered.id]
+        assert mine.id != theirs.id
 
 
 def test_what_was_sent_and_what_became_of_it_is_said_once(
     database: Database, open_tx: OpenTx, submitted: Attempt
 ) -> None:
     with open_tx(TUESDAY) as tx:
-        payouts.keep_signed(tx, submitted, body=b"{}", signature="s")
+        keep_signed(tx, submitted)
         conclude(tx, submitted, PayoutTrigger.ACCEPT)
 
     for change in ("outcome = 'not_sent'", "request_body = 'other'", "signature = 'other'"):
@@ -383,15 +415,12 @@ def test_what_was_sent_and_what_became_of_it_is_said_once(
 # Never twice ------------------------------------------------------------------------------------------------
 
 
-def test_submitting_again_gives_the_open_attempt_and_no_second_one(
+def test_submitting_again_opens_no_second_attempt(
     open_tx: OpenTx, ordered: Payout, submitted: Attempt
 ) -> None:
     with open_tx(TUESDAY) as tx:
-        again = payouts.submit(tx, ordered.id)
-
-        assert again is not None
-        assert again[1].id == submitted.id
-        assert len(attempts_of(tx, [ordered.id])[ordered.id]) == 1
+        assert try_to_submit(tx, ordered) == []
+        assert [item.id for item in attempts_of(tx, [ordered.id])[ordered.id]] == [submitted.id]
 
 
 @pytest.mark.parametrize(
@@ -407,16 +436,16 @@ def test_a_second_attempt_while_the_first_might_stand_is_a_key_violation(
     second = AttemptId(submitted.id[:-4] + "5ec0")
 
     with pytest.raises(sa.exc.IntegrityError, match="attempts_one_might_stand"), open_tx(TUESDAY) as tx:
-        open_attempts(tx, [replace(submitted, id=second, request_id=second, attempt_no=2)])
+        open_attempts(tx, [replace(submitted, id=second, request_id=second, attempt_no=2)], sender=SENDER)
 
 
 def test_a_signed_request_is_kept_once_and_the_second_worker_must_not_send(
     open_tx: OpenTx, ordered: Payout, submitted: Attempt
 ) -> None:
     with open_tx(TUESDAY) as tx:
-        assert payouts.keep_signed(tx, submitted, body=b"first", signature="1")
+        assert keep_signed(tx, submitted, body=b"first", signature="1")
     with open_tx(TUESDAY) as tx:
-        assert not payouts.keep_signed(tx, submitted, body=b"second", signature="2")
+        assert not keep_signed(tx, submitted, body=b"second", signature="2")
 
         (kept,) = attempts_of(tx, [ordered.id])[ordered.id]
         assert (kept.request_body, kept.signature) == (b"first", "1")
@@ -483,7 +512,8 @@ def test_the_same_clearance_orders_one_payout(open_tx: OpenTx, world: World) -> 
 
 def test_nothing_is_sent_for_a_payout_that_does_not_exist(open_tx: OpenTx) -> None:
     with open_tx() as tx:
-        assert payouts.submit(tx, PayoutId(tx.new_id("pay"))) is None
+        assert payout_sending.submit(tx, [], sender=SENDER) == []
+        assert lock_queued(tx, "sandbox", limit=1) == []
 
 
 # News that does not fit -------------------------------------------------------------------------------------

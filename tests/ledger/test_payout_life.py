@@ -21,9 +21,10 @@ from ledger.core.payout import (
     PayoutTrigger,
     advance,
 )
-from ledger.flows import payouts
+from ledger.flows import payout_desk, payout_sending, payouts
+from ledger.flows.payout_sending import Conclusion
 from ledger.flows.payouts import News
-from ledger.store.payouts import Attempt, Payout, attempts_of, lock_payouts, overdue, read_payouts
+from ledger.store.payouts import Attempt, Payout, Signed, attempts_of, lock_payouts, read_payouts
 from ledger.store.tx import Tx
 from tests.conftest import MONDAY_MORNING, OpenTx
 from tests.ledger.world import (
@@ -44,6 +45,7 @@ from tests.ledger.world import (
 TUESDAY = MONDAY_MORNING + timedelta(days=1)
 WEDNESDAY = MONDAY_MORNING + timedelta(days=2)
 WHOLE = 10_000
+SENDER = 7
 LACKING = f"{REFUSED_BY_ENCLAVE}{APPROVALS_MISSING}"
 _numbers = count(1)
 
@@ -68,15 +70,22 @@ def now_of(tx: Tx, payout: Payout) -> Payout:
 
 
 def submit(tx: Tx, payout: Payout, *, signed: bool = False) -> Attempt:
-    opened = payouts.submit(tx, payout.id)
-    assert opened is not None
+    [(_, attempt)] = try_to_submit(tx, payout)
     if signed:
-        assert payouts.keep_signed(tx, opened[1], body=b"{}", signature="s")
-    return opened[1]
+        assert keep_signed(tx, attempt)
+    return attempt
+
+
+def try_to_submit(tx: Tx, payout: Payout) -> list[tuple[Payout, Attempt]]:
+    return payout_sending.submit(tx, [now_of(tx, payout)], sender=SENDER)
+
+
+def keep_signed(tx: Tx, attempt: Attempt) -> bool:
+    return bool(payout_sending.keep_signed(tx, [Signed(attempt.id, b"{}", "s")]))
 
 
 def conclude(tx: Tx, attempt: Attempt, trigger: PayoutTrigger, cause: str = "") -> None:
-    payouts.conclude(tx, attempt, trigger, cause=cause, references={}, notice_id=None)
+    payout_sending.conclude(tx, [Conclusion(attempt, trigger, cause)])
 
 
 def learn(
@@ -117,12 +126,12 @@ def test_a_payout_for_tomorrow_is_queued_tomorrow_and_not_before(open_tx: OpenTx
         payout = order_payout(tx, world, scheduled=True)
         assert payout.state is PayoutState.SCHEDULED
         assert hotel_and_flight(tx, world) == (0, WHOLE)
-        assert payouts.submit(tx, payout.id) is None
+        assert try_to_submit(tx, payout) == []
     with open_tx(TUESDAY - timedelta(seconds=1)) as tx:
-        assert payouts.release_due(tx) == 0
+        assert payout_sending.release_due(tx) == 0
     with open_tx(TUESDAY) as tx:
-        assert payouts.release_due(tx) == 1
-        assert payouts.release_due(tx) == 0
+        assert payout_sending.release_due(tx) == 1
+        assert payout_sending.release_due(tx) == 0
         assert now_of(tx, payout).state is PayoutState.QUEUED
         assert told_of(tx, world.programme_id, payout.id) == ["payout.scheduled", "payout.queued"]
 
@@ -135,7 +144,7 @@ def test_a_payout_for_a_time_that_has_passed_is_queued_at_once(open_tx: OpenTx, 
 def test_a_payout_whose_rail_is_closed_waits_for_its_opening(open_tx: OpenTx, world: World) -> None:
     with open_tx() as tx:
         payout = order_payout(tx, world)
-        payouts.schedule(tx, payout, due_at=TUESDAY, reason="SCT takes no orders at this hour")
+        payout_sending.schedule(tx, [(payout, TUESDAY)], reason="SCT takes no orders at this hour")
 
         found = now_of(tx, payout)
         assert (found.state, found.due_at, found.send_at) == (PayoutState.SCHEDULED, TUESDAY, None)
@@ -149,9 +158,9 @@ def test_two_workers_release_what_is_due_once(open_tx: OpenTx, world: World) -> 
         )
     with open_tx(TUESDAY) as here, open_tx(TUESDAY) as there:
         lock_payouts(here, [first.id])
-        assert payouts.release_due(there) == 1
+        assert payout_sending.release_due(there) == 1
         assert now_of(there, second).state is PayoutState.QUEUED
-        assert payouts.release_due(here) == 1
+        assert payout_sending.release_due(here) == 1
 
 
 # Waiting for people ------------------------------------------------------------------------------------------------
@@ -166,6 +175,7 @@ def test_a_payout_that_lacks_approvals_says_so_and_is_sent_when_it_has_them(
         assert now_of(tx, payout).state is PayoutState.PENDING_APPROVAL
         assert hotel_and_flight(tx, world) == (0, WHOLE)
     with open_tx(TUESDAY) as tx:
+        payout_desk.wake(tx, [now_of(tx, payout)])
         conclude(tx, submit(tx, payout), PayoutTrigger.ACCEPT)
         assert now_of(tx, payout).state is PayoutState.ACCEPTED
 
@@ -176,24 +186,27 @@ def test_a_payout_that_waits_for_people_is_tried_again_and_given_up_in_the_end(
     with open_tx() as tx:
         payout = order_payout(tx, world)
         conclude(tx, submit(tx, payout), PayoutTrigger.NOT_SENT, LACKING)
+        assert payout_sending.release_due(tx) == 0
     with open_tx(TUESDAY) as tx:
-        assert [item.id for item in overdue(tx, before=TUESDAY, limit=10)] == [payout.id]
-    with open_tx(MONDAY_MORNING + payouts.WAITING_MAX) as tx:
-        assert payouts.submit(tx, payout.id) is None
+        assert payout_sending.release_due(tx) == 1
+        conclude(tx, submit(tx, payout), PayoutTrigger.NOT_SENT, LACKING)
+    with open_tx(MONDAY_MORNING + payout_sending.WAITING_MAX) as tx:
+        assert payout_sending.release_due(tx) == 1
+        assert try_to_submit(tx, payout) == []
         assert now_of(tx, payout).state is PayoutState.REJECTED
         assert hotel_and_flight(tx, world) == (WHOLE, 0)
 
 
 def test_a_held_payout_is_not_sent_until_it_is_resumed(open_tx: OpenTx, world: World) -> None:
     with open_tx() as tx:
-        payout = done(payouts.hold(tx, order_payout(tx, world), reason="who is this"))
-        assert payouts.submit(tx, payout.id) is None
-        assert done(payouts.hold(tx, payout, reason="once more")) == payout
-        assert payouts.release_due(tx) == 0
+        payout = done(payout_desk.hold(tx, order_payout(tx, world), reason="who is this"))
+        assert try_to_submit(tx, payout) == []
+        assert done(payout_desk.hold(tx, payout, reason="once more")) == payout
+        assert payout_sending.release_due(tx) == 0
 
-        resumed = done(payouts.resume(tx, payout, reason="it is right"))
+        resumed = done(payout_desk.resume(tx, payout, reason="it is right"))
         assert resumed.state is PayoutState.QUEUED
-        assert payouts.submit(tx, payout.id) is not None
+        assert try_to_submit(tx, payout) != []
         assert told_of(tx, world.programme_id, payout.id) == [
             "payout.queued",
             "payout.held",
@@ -204,10 +217,10 @@ def test_a_held_payout_is_not_sent_until_it_is_resumed(open_tx: OpenTx, world: W
 
 def test_a_held_payout_whose_time_has_not_come_waits_for_it_again(open_tx: OpenTx, world: World) -> None:
     with open_tx() as tx:
-        payout = done(payouts.hold(tx, order_payout(tx, world, scheduled=True), reason="why"))
-        assert done(payouts.resume(tx, payout, reason="so")).state is PayoutState.SCHEDULED
+        payout = done(payout_desk.hold(tx, order_payout(tx, world, scheduled=True), reason="why"))
+        assert done(payout_desk.resume(tx, payout, reason="so")).state is PayoutState.SCHEDULED
     with open_tx(TUESDAY) as tx:
-        assert payouts.release_due(tx) == 1
+        assert payout_sending.release_due(tx) == 1
 
 
 # Called off ----------------------------------------------------------------------------------------------------
@@ -222,14 +235,14 @@ def test_a_payout_that_waits_is_called_off_and_its_money_is_back(
         if state is PayoutState.PENDING_APPROVAL:
             conclude(tx, submit(tx, payout), PayoutTrigger.NOT_SENT, LACKING)
         if state is PayoutState.HELD:
-            done(payouts.hold(tx, payout, reason="why"))
+            done(payout_desk.hold(tx, payout, reason="why"))
 
-        called_off = done(payouts.cancel(tx, now_of(tx, payout), reason="wrong amount"))
+        called_off = done(payout_desk.cancel(tx, now_of(tx, payout), reason="wrong amount"))
 
         assert called_off.state is PayoutState.CANCELLED
         assert hotel_and_flight(tx, world) == (WHOLE, 0)
-        assert payouts.submit(tx, payout.id) is None
-        assert code_of(payouts.cancel(tx, called_off, reason="again")) == "payout_not_waiting"
+        assert try_to_submit(tx, payout) == []
+        assert code_of(payout_desk.cancel(tx, called_off, reason="again")) == "payout_not_waiting"
         assert breaches(tx, [world.programme_id]) == []
 
 
@@ -238,7 +251,7 @@ def test_a_payout_that_was_signed_once_is_not_called_off(open_tx: OpenTx, world:
         payout = order_payout(tx, world)
         conclude(tx, submit(tx, payout, signed=True), PayoutTrigger.NOT_SENT, "no connection")
 
-        assert code_of(payouts.cancel(tx, now_of(tx, payout), reason="why")) == "payout_was_signed"
+        assert code_of(payout_desk.cancel(tx, now_of(tx, payout), reason="why")) == "payout_was_signed"
         assert hotel_and_flight(tx, world) == (0, WHOLE)
 
 
@@ -247,11 +260,11 @@ def test_a_sweep_that_is_called_off_is_the_programmes_to_sweep_again(open_tx: Op
         earn_commission(tx, world, amount_minor=500)
         (sweep,) = payouts.order(tx, [clear(tx, sweep_order(tx, world, amount_minor=500))])
 
-        assert done(payouts.cancel(tx, done(sweep), reason="not today")).state is PayoutState.CANCELLED
+        assert done(payout_desk.cancel(tx, done(sweep), reason="not today")).state is PayoutState.CANCELLED
         assert held(tx, world) == {}
 
 
-@pytest.mark.parametrize("step", [payouts.cancel, payouts.hold])
+@pytest.mark.parametrize("step", [payout_desk.cancel, payout_desk.hold])
 def test_a_payout_that_is_on_its_way_is_neither_called_off_nor_held(
     open_tx: OpenTx, world: World, step: Callable[..., Payout | Declined]
 ) -> None:
@@ -260,7 +273,7 @@ def test_a_payout_that_is_on_its_way_is_neither_called_off_nor_held(
         submit(tx, payout)
 
         assert code_of(step(tx, now_of(tx, payout), reason="why")) == "payout_not_waiting"
-        assert code_of(payouts.resume(tx, now_of(tx, payout), reason="why")) == "payout_not_held"
+        assert code_of(payout_desk.resume(tx, now_of(tx, payout), reason="why")) == "payout_not_held"
 
 
 # On its way, and back ------------------------------------------------------------------------------------------------
@@ -315,8 +328,7 @@ def test_the_table_leads_where_money_can_follow() -> None:
     # Only what waits is called off, and only what is on its way is lost sight of, or is not sent.
     assert {before for before, trigger in moves if trigger is PayoutTrigger.CANCEL} == WAITING
     assert {before for before, after in moves.items() if after is PayoutState.SUBMITTED} == {
-        (PayoutState.QUEUED, PayoutTrigger.SUBMIT),
-        (PayoutState.PENDING_APPROVAL, PayoutTrigger.SUBMIT),
+        (PayoutState.QUEUED, PayoutTrigger.SUBMIT)
     }
     assert not [
         after
@@ -367,13 +379,13 @@ class Life:
 
     def _try(self, tx: Tx, payout: Payout, action: str) -> None:
         if action == "submit":
-            payouts.submit(tx, payout.id)
+            try_to_submit(tx, payout)
             return
         opened = [item for item in attempts_of(tx, [payout.id])[payout.id] if item.outcome is None]
         if not opened:
             return
         if action in {"sign", "keep"}:
-            self.was_signed |= payouts.keep_signed(tx, opened[-1], body=b"{}", signature="s")
+            self.was_signed |= keep_signed(tx, opened[-1])
         else:
             conclude(tx, opened[-1], _ENDS[action], LACKING if action == "lack" else "")
 
@@ -401,15 +413,15 @@ _ENDS = {
 
 def _put_off(tx: Tx, payout: Payout) -> None:
     if payout.state is PayoutState.QUEUED:
-        payouts.schedule(tx, payout, due_at=WEDNESDAY, reason="closed")
+        payout_sending.schedule(tx, [(payout, WEDNESDAY)], reason="closed")
 
 
 _STEPS: dict[str, Callable[[Tx, Payout], object]] = {
-    "cancel": lambda tx, payout: payouts.cancel(tx, payout, reason="why"),
-    "hold": lambda tx, payout: payouts.hold(tx, payout, reason="why"),
-    "resume": lambda tx, payout: payouts.resume(tx, payout, reason="why"),
+    "cancel": lambda tx, payout: payout_desk.cancel(tx, payout, reason="why"),
+    "hold": lambda tx, payout: payout_desk.hold(tx, payout, reason="why"),
+    "resume": lambda tx, payout: payout_desk.resume(tx, payout, reason="why"),
     "put off": _put_off,
-    "release": lambda tx, _: payouts.release_due(tx),
+    "release": lambda tx, _: payout_sending.release_due(tx),
 }
 
 
