@@ -41,6 +41,18 @@ class Market:
 
 
 @dataclass(frozen=True, slots=True)
+class BankAccount:
+    """Where a programme keeps its customers' money."""
+
+    connection: str
+    bank_id: str
+    iban: str
+
+
+NO_BANK = BankAccount("bench", "bench-safeguarding", SAFEGUARDING_IBAN)
+
+
+@dataclass(frozen=True, slots=True)
 class _Opening:
     """An account to be, and whose."""
 
@@ -49,12 +61,12 @@ class _Opening:
     code: Code
 
 
-def open_market(engine: sa.Engine, mint: Mint, scale: Scale) -> Market:
+def open_market(engine: sa.Engine, mint: Mint, scale: Scale, bank_account: BankAccount = NO_BANK) -> Market:
     """Founds a programme, opens all accounts, and puts money on every wallet."""
     programme_id = ProgrammeId(mint.id("prg"))
     wallets = [_opening(mint, Code.WALLET) for _ in range(scale.wallets)]
     sellers = [_opening(mint, Code.SELLER) for _ in range(scale.sellers)]
-    bank = _found(engine, mint, programme_id, [*wallets, *sellers])
+    bank = _found(engine, mint, _programme(programme_id, bank_account), [*wallets, *sellers])
     _carry_all(engine, mint, programme_id, [*wallets, *sellers], _open)
     _carry_all(engine, mint, programme_id, wallets, lambda head, opening: _fund(head, bank, opening))
     return Market(
@@ -64,14 +76,14 @@ def open_market(engine: sa.Engine, mint: Mint, scale: Scale) -> Market:
     )
 
 
-def _found(engine: sa.Engine, mint: Mint, programme_id: ProgrammeId, openings: list[_Opening]) -> AccountId:
+def _found(engine: sa.Engine, mint: Mint, programme: Programme, openings: list[_Opening]) -> AccountId:
     """The programme with its parties, and the account from which its customers are funded."""
     with engine.begin() as connection:
         tx = Tx(connection, mint.instant(), secrets.token_bytes)
-        declined = found(tx, _programme(programme_id))
+        declined = found(tx, programme)
         assert declined is None, "the database is new"
-        insert_rows(tx, parties, [_party_row(tx, programme_id, opening) for opening in openings])
-        return shared_accounts(tx, {programme_id}, Code.SAFEGUARDING)[programme_id]
+        insert_rows(tx, parties, [_party_row(tx, programme.id, opening) for opening in openings])
+        return shared_accounts(tx, {programme.id}, Code.SAFEGUARDING)[programme.id]
 
 
 def _carry_all(
@@ -113,14 +125,14 @@ def _fund(head: Head, bank: AccountId, opening: _Opening) -> Post:
     return Post(**head.common(), legs=(Leg(bank, opening.account_id, FUNDED_MINOR),))
 
 
-def _programme(programme_id: ProgrammeId) -> Programme:
+def _programme(programme_id: ProgrammeId, bank_account: BankAccount) -> Programme:
     return Programme(
         id=programme_id,
         name="bench",
         legal_name=LEGAL_NAME,
-        bank_connection="bench",
-        safeguarding_bank_id="bench-safeguarding",
-        safeguarding_iban=SAFEGUARDING_IBAN,
+        bank_connection=bank_account.connection,
+        safeguarding_bank_id=bank_account.bank_id,
+        safeguarding_iban=bank_account.iban,
         operating_bank_id="bench-operating",
         operating_iban="bench-operating",
         currency=CURRENCY,

@@ -1,4 +1,4 @@
-"""How fast messages to and from banks are written and read, each against bare lxml in the same run."""
+"""How fast messages to and from banks are written and read, and how fast payouts are sent."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +9,7 @@ from rich.console import Console
 from api.bench.machine import this_machine
 from api.bench.partners_read import read
 from api.bench.partners_scale import FULL, QUICK, PartnerScale
+from api.bench.partners_send import send
 from api.bench.partners_write import write
 from api.bench.report import console_for_results, print_rows
 from api.bench.row import Row, write_rows
@@ -16,6 +17,7 @@ from api.bench.row import Row, write_rows
 PARTNER_WORKLOADS: Final[dict[str, Callable[[PartnerScale, Console], list[Row]]]] = {
     "write": write,
     "read": read,
+    "send": send,
 }
 
 

@@ -57,18 +57,27 @@ def stock(engine: sa.Engine, random: Random, count: int) -> tuple[Waiting, ...]:
 
 
 def _lot(tx: Tx, gate: Gate, market: Market, count: int) -> list[Waiting]:
+    ordered = order_payouts(tx, gate, market, count, rail=Rail.SCT, debtor_iban=SAFEGUARDING_IBAN)
+    submitted = payout_sending.submit(tx, ordered, sender=0)
+    return [_waiting(*each) for each in submitted]
+
+
+def order_payouts(
+    tx: Tx, gate: Gate, market: Market, count: int, *, rail: Rail, debtor_iban: str
+) -> list[Payout]:
+    """Orders so many payouts from the market's first wallet. Raises: BenchRefused."""
     owner = sa.select(accounts.c.party_id).where(accounts.c.id == market.wallets[0])
     party_id = PartyId(tx.connection.execute(owner).scalar_one())
-    screened = gate.screen(tx, [_order(tx, market, party_id) for _ in range(count)])
+    orders = [_order(tx, market, party_id, rail=rail, debtor_iban=debtor_iban) for _ in range(count)]
+    screened = gate.screen(tx, orders)
     ordered = payouts.order(tx, [order for order in screened if isinstance(order, Cleared)])
-    submitted = payout_sending.submit(tx, [item for item in ordered if isinstance(item, Payout)], sender=0)
-    found = [_waiting(*each) for each in submitted]
+    found = [item for item in ordered if isinstance(item, Payout)]
     if len(found) < count:
-        raise BenchRefused("not every payout was ordered and submitted")
+        raise BenchRefused("not every payout was ordered")
     return found
 
 
-def _order(tx: Tx, market: Market, party_id: PartyId) -> PayoutOrder:
+def _order(tx: Tx, market: Market, party_id: PartyId, *, rail: Rail, debtor_iban: str) -> PayoutOrder:
     payout_id = PayoutId(tx.new_id("pay"))
     return PayoutOrder(
         payout_id=payout_id,
@@ -76,13 +85,13 @@ def _order(tx: Tx, market: Market, party_id: PartyId) -> PayoutOrder:
         party_id=party_id,
         account_id=market.wallets[0],
         reference=payout_id,
-        rail=Rail.SCT.value,
+        rail=rail.value,
         amount_minor=AMOUNT_MINOR,
         currency=CURRENCY,
         creditor_name=CREDITOR_NAME,
         creditor_iban=CREDITOR_IBAN,
         debtor_name=LEGAL_NAME,
-        debtor_iban=SAFEGUARDING_IBAN,
+        debtor_iban=debtor_iban,
         end_to_end_id=end_to_end_id_of(payout_id),
         remittance="Payout",
         initiator="cli_bench",
