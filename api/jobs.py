@@ -124,7 +124,7 @@ class Jobs:
     def enquire(self, payout_id: PayoutId, enquiry: int) -> None:
         """Asks the bank what became of a payout, and promises to ask again while the bank cannot say."""
         bank = self._bank_of(payout_id)
-        if bank is not None and not bank.enquire(payout_id):
+        if bank is not None and not bank.enquire(payout_id, enquiry=enquiry):
             bank.promise_enquiry(payout_id, enquiry)
 
     def chase(self) -> None:

@@ -98,7 +98,9 @@ MANIFEST: Final = Manifest(
     statement_span_max=STATEMENT_SPAN_MAX,
     signature_scheme="body_rsa_sha256",
     character_set="sepa",
-    rate=Rate(per_second=500, at_once=50),  # the bank names no figure: its limits move, and it answers 429 above them
+    rate=Rate(
+        per_second=500, at_once=50
+    ),  # the bank names no figure: its limits move, and it answers 429 above them
     sandbox_magic=(
         Magic(Rail.SCT, "--SCTRETURN--", "settles, and then comes back"),
         Magic(Rail.SCT_INST, "--DelayPayment--", "is delayed for ten seconds, and settles under a new id"),

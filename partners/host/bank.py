@@ -3,6 +3,7 @@
 How payouts are sent stands in `sending`. No network call happens inside a database transaction.
 """
 
+import json
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -15,19 +16,21 @@ from enclave.client import EnclaveClient
 from enclave.protocol import Signature, SignedHeaders, Target
 from ledger.core.errors import InvalidValue
 from ledger.core.ids import NoticeId, PayoutId
-from ledger.core.payout import UNSETTLED, PayoutTrigger
+from ledger.core.payout import UNSETTLED, PayoutState, PayoutTrigger
 from ledger.flows import payouts as flow
 from ledger.store.jobs import promise
 from ledger.store.notices import keep_notice
-from ledger.store.payouts import Payout, attempts_of, lock_payouts
+from ledger.store.payouts import Attempt, Payout, attempts_of, lock_payouts
 from ledger.store.programmes import Programme, read_programmes
 from ledger.store.tx import Tx
 from partners.contract import (
+    Accepted,
     Adapter,
     Answer,
     Instruction,
     Notice,
     NotSent,
+    OnDuplicate,
     Operation,
     PayeeAnswer,
     PayeeMatch,
@@ -48,6 +51,7 @@ from partners.host.transport import BankTransport
 
 HTTP_OK = 200
 ENQUIRY_PAGES_MAX = 20
+REPEAT_FROM = 2  # enquiries that found nothing, before an order is said once more
 
 _TRIGGERS = {
     PaymentState.PENDING: PayoutTrigger.PROGRESS,
@@ -100,8 +104,11 @@ class BankHost:
 
     # --- what became of a payout -----------------------------------------------------------------------------------
 
-    def enquire(self, payout_id: PayoutId) -> bool:
-        """Asks the bank what became of a payout; says whether nothing more needs to be asked."""
+    def enquire(self, payout_id: PayoutId, *, enquiry: int = 0) -> bool:
+        """Asks the bank what became of a payout; says whether nothing more needs to be asked.
+
+        `enquiry` counts how often it was asked before: of what it does not find, it may never have heard.
+        """
         with self.transactions() as tx:
             payout = lock_payouts(tx, [payout_id]).get(payout_id)
             if payout is None or payout.state not in UNSETTLED:
@@ -109,9 +116,38 @@ class BankHost:
             attempt = attempts_of(tx, [payout_id])[payout_id][-1]
             programme = read_programmes(tx, [payout.programme_id])[payout.programme_id]
             until = tx.now
-        found = self._look_for(payout, programme, attempt.opened_at, until)
+        found, is_all = self._look_for(payout, programme, attempt.opened_at, until)
         with self.transactions() as tx:
-            return self._learn_status(tx, payout, found)
+            is_known = self._learn_status(tx, payout, found)
+        if is_all and not found and enquiry >= REPEAT_FROM and payout.state is PayoutState.UNKNOWN:
+            self._repeat(payout, attempt, until)
+        return is_known
+
+    def _repeat(self, payout: Payout, attempt: Attempt, now: datetime) -> None:
+        """Says an order once more, in the same bytes and under the same request id, to a bank that cannot find it.
+
+        Only to a bank that takes a request id once, and while it remembers it: if it has the order after all, it takes
+        no second one. Only that it has taken it is believed; a refusal may be of the repetition (decision 0027).
+        """
+        ids = self.adapter.manifest().request_ids
+        if ids.on_duplicate is OnDuplicate.IGNORED or attempt.sent_at is None or attempt.signature is None:
+            return
+        instruction = instruction_of(payout)
+        request = self.adapter.prepare(instruction)
+        if now - attempt.sent_at >= ids.window / 2 or request.body != attempt.request_body:
+            return
+        signed = kept_signature_fields(attempt.signature)
+        answer = self.send(request, attempt.request_id, signed, token=self.connection.payout_token)
+        if not isinstance(answer, Answer) or not isinstance(
+            self.adapter.interpret(instruction, answer), Accepted
+        ):
+            return
+        with self.transactions() as tx:
+            notice_id = self._keep(
+                tx, source="answer", key=f"repeated:{attempt.id}", type_="answer", body=answer.body
+            )
+            told = "taken when it was said again"
+            flow.learn(tx, [flow.News(payout.end_to_end_id, PayoutTrigger.ACCEPT, notice_id, None, told)])
 
     def promise_enquiry(self, payout_id: PayoutId, enquiry: int) -> None:
         """Promises the next enquiry by the manifest's schedule, which never ends while nobody knows."""
@@ -123,7 +159,8 @@ class BankHost:
 
     def _look_for(
         self, payout: Payout, programme: Programme, since: datetime, until: datetime
-    ) -> list[tuple[PaymentStatus, bytes]]:
+    ) -> tuple[list[tuple[PaymentStatus, bytes]], bool]:
+        """What the bank lists of a payout, and whether that is all that it lists."""
         instruction = instruction_of(payout)
         start, end = enquiry_window(opened_at=since, now=until)
         found: list[tuple[PaymentStatus, bytes]] = []
@@ -136,15 +173,15 @@ class BankHost:
                 page=page,
             )
             if request is None:
-                break  # this bank says it by a notice or a statement, and cannot be asked
+                return found, False  # this bank says it by a notice or a statement, and cannot be asked
             answer = self.ask(request)
             if not isinstance(answer, Answer):
-                break
+                return found, False
             statuses = self.adapter.interpret_status(instruction, answer)
             found += [(status, answer.body) for status in statuses]
             if statuses or not self.adapter.status_continues(answer):
-                break
-        return found
+                return found, True
+        return found, False
 
     def _learn_status(self, tx: Tx, payout: Payout, found: Sequence[tuple[PaymentStatus, bytes]]) -> bool:
         """Believes a status only when amount, currency and creditor are the ones that were asked."""
@@ -338,6 +375,21 @@ def signature_fields(signed: Signature | SignedHeaders) -> Mapping[str, str]:
     if isinstance(signed, SignedHeaders):
         return signed.headers
     return {"DigitalSignature": signed.signature_base64}
+
+
+def kept_signature(signed: Signature | SignedHeaders) -> str:
+    """What is kept of a signature with its attempt."""
+    if isinstance(signed, SignedHeaders):
+        return json.dumps(signed.headers, sort_keys=True)
+    return signed.signature_base64
+
+
+def kept_signature_fields(kept: str) -> Mapping[str, str]:
+    """The fields that carry a signature that was kept."""
+    if kept.startswith("{"):
+        fields: dict[str, str] = json.loads(kept)
+        return fields
+    return {"DigitalSignature": kept}
 
 
 def instruction_of(payout: Payout) -> Instruction:

@@ -9,9 +9,8 @@ Each of these steps is taken for all that were taken up together, in one transac
 and what comes back is kept as it comes.
 """
 
-import json
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -27,7 +26,7 @@ from ledger.store.notices import keep_notice
 from ledger.store.payouts import Attempt, Payout, Signed, lock_queued
 from ledger.store.tx import Tx
 from partners.contract import Accepted, Answer, NotSent, Outcome, Rail, Rejected, Request, Unknown
-from partners.host.bank import BankHost, instruction_of, signature_fields
+from partners.host.bank import BankHost, instruction_of, kept_signature, signature_fields
 from partners.host.breaker import Breaker
 from partners.host.calendar import is_open, next_opening
 from partners.host.pace import Pace
@@ -202,12 +201,5 @@ def _concluded(attempt: Attempt, outcome: Outcome) -> Conclusion:
 
 def _kept(item: _Ready) -> Signed:
     return Signed(
-        attempt_id=item.attempt.id, body=item.request.body or b"", signature=_signature_text(item.signed)
+        attempt_id=item.attempt.id, body=item.request.body or b"", signature=kept_signature(item.signed)
     )
-
-
-def _signature_text(signed: Signature | SignedHeaders) -> str:
-    if isinstance(signed, SignedHeaders):
-        headers: Mapping[str, str] = signed.headers
-        return json.dumps(headers, sort_keys=True)
-    return signed.signature_base64
