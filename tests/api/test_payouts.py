@@ -1,11 +1,14 @@
 """Money out: ordered, promised, sent once, settled or given back; and sweeps of the programme's own money."""
 
+from datetime import timedelta
+
 import pytest
 
 from ledger.store.payouts import read_queued
+from tests.api.installation import Installation
 from tests.api.promises import keep_promises
 from tests.api.talk import Json, refused
-from tests.api.world import Shop
+from tests.api.world import Shop, open_shop
 
 
 @pytest.fixture
@@ -134,3 +137,40 @@ def test_payouts_come_page_by_page_with_what_became_of_them(shop: Shop) -> None:
     assert [item["id"] for item in first["data"] + second["data"]] == made
     assert (first["has_more"], second["has_more"]) == (True, False)
     assert all(item["history"] and item["attempts"] for item in first["data"])
+
+
+def ordered_in_vain(shop: Shop, kind: str) -> Json:
+    """A payout whose order the bank has not answered."""
+    fault = {"kind": kind, "match": {"creditorIban": shop.hotel["payout_iban"]}, "times": 1}
+    shop.at.bank.http.post("/sandbox/faults", json=fault).raise_for_status()
+    payout = paid(shop)
+    keep_promises(shop.at.parts)
+    return shop.api.read(f"/v1/payouts/{payout['id']}")
+
+
+def test_an_order_that_never_arrived_is_said_once_more_under_the_same_id(shop: Shop) -> None:
+    payout = ordered_in_vain(shop, "dropped_request")
+    host, states = shop.at.parts.banks["sandbox"], [payout["state"]]
+
+    for enquiry in range(3):
+        host.enquire(payout["id"], enquiry=enquiry)
+        states.append(shop.api.read(f"/v1/payouts/{payout['id']}")["state"])
+
+    assert states == ["unknown", "unknown", "unknown", "accepted"]
+    [taken] = sent_to_the_bank(shop, payout)
+    assert taken["requestIds"] == [payout["id"]]
+    found = shop.api.read(f"/v1/payouts/{payout['id']}")
+    assert [attempt["outcome"] for attempt in found["attempts"]] == ["unknown"]
+
+
+def test_an_order_that_nobody_has_heard_of_for_half_a_day_is_not_said_again(other_days: Installation) -> None:
+    shop = open_shop(other_days).fund(50_000)
+    shop.captured(2_000)
+    payout = ordered_in_vain(shop, "dropped_request")
+    shop.at.set_clock(shop.at.now() + timedelta(hours=12))
+
+    for enquiry in range(5):
+        shop.at.parts.banks["sandbox"].enquire(payout["id"], enquiry=enquiry)
+
+    assert shop.api.read(f"/v1/payouts/{payout['id']}")["state"] == "unknown"
+    assert sent_to_the_bank(shop, payout) == []
