@@ -21,7 +21,7 @@ from enclave.client import EnclaveRefused
 from enclave.notes import key_of_note
 from enclave.refusals import RefusalCode
 from ledger.core.errors import EvidenceBroken
-from ledger.core.ids import NoticeId, PartyId, PayoutId, ProgrammeId
+from ledger.core.ids import NoticeId, PartyId, PayoutId, ProgrammeId, is_id
 from ledger.core.payout import UNSETTLED, PayoutTrigger
 from ledger.core.statement import Statement
 from ledger.evidence.export import build_package, write_package
@@ -47,6 +47,7 @@ from partners.contract import (
     PaymentState,
     PayoutAdvanced,
     PayoutReturned,
+    RequestAdvanced,
     StatementArrived,
     StatementReady,
 )
@@ -167,6 +168,8 @@ class Jobs:
                     news.end_to_end_id, _TRIGGERS[news.state], notice_id, news.transaction_id, reason
                 )
                 payouts.learn(tx, [word])
+            case RequestAdvanced() as news:
+                self._advance_request(tx, notice_id, news)
             case PayoutReturned() as news:
                 reason = f"{news.reason.code}: {news.reason.text}"
                 word = payouts.News(
@@ -184,6 +187,16 @@ class Jobs:
                 self._import(tx, connection, statements, document=body)
             case Informational():
                 pass
+
+    def _advance_request(self, tx: Tx, notice_id: NoticeId, news: RequestAdvanced) -> None:
+        """Moves on the payout that a request ordered; a request that we never made is a bank's error, and no news."""
+        ordered = payouts.find(tx, PayoutId(news.request_id)) if is_id("pay", news.request_id) else None
+        if ordered is None:
+            _log.warning("notice.foreign_request notice_id=%s", notice_id)
+            return
+        reason = f"{news.reason.code}: {news.reason.text}" if news.reason else ""
+        word = payouts.News(ordered.end_to_end_id, _TRIGGERS[news.state], notice_id, None, reason)
+        payouts.learn(tx, [word])
 
     def _is_own_money(self, tx: Tx, connection: str, iban: str) -> bool:
         """Whether an IBAN is an operating account: a sweep books what arrives there; the rest is reconciliation's."""

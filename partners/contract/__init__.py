@@ -44,6 +44,7 @@ from partners.contract.notices import (
     NoticeMeaning,
     PayoutAdvanced,
     PayoutReturned,
+    RequestAdvanced,
     StatementArrived,
     StatementReady,
 )
@@ -106,6 +107,7 @@ __all__ = [
     "Recalls",
     "Rejected",
     "Request",
+    "RequestAdvanced",
     "RequestIds",
     "Returns",
     "SignatureScheme",

@@ -414,6 +414,8 @@ def _kept(signed: Signature | SignedHeaders) -> str:
 
 def instruction_of(payout: Payout) -> Instruction:
     """What the bank is asked to do for a payout."""
+    ordered_at = payout.send_at or payout.created_at
+    assert ordered_at is not None, "a payout that is sent was read, and so was written"
     return Instruction(
         payout_id=payout.id,
         rail=Rail(payout.rail),
@@ -425,4 +427,5 @@ def instruction_of(payout: Payout) -> Instruction:
         debtor_iban=payout.debtor_iban,
         end_to_end_id=payout.end_to_end_id,
         remittance=payout.remittance,
+        ordered_at=ordered_at,
     )
