@@ -32,7 +32,7 @@ from ledger.flows.reconcile import import_statements, reconcile
 from ledger.store.deposits import accounts_by_iban, activate_virtual_iban, read_virtual_iban
 from ledger.store.evidence import latest_checkpoint, read_export, save_export_failed, save_export_ready
 from ledger.store.jobs import promise
-from ledger.store.notices import lock_unprocessed, mark_processed, unprocessed_webhooks
+from ledger.store.notices import lock_unprocessed, mark_processed, unheeded_notices
 from ledger.store.parties import read_parties
 from ledger.store.payouts import left_behind, overdue, payouts_in
 from ledger.store.programmes import Programme, all_programmes, programmes_at_bank, read_programmes
@@ -108,7 +108,7 @@ class Jobs:
             waiting = overdue(tx, before=tx.now - OVERDUE_AFTER, limit=OVERDUE_MAX)
             waiting += left_behind(tx, before=tx.now - LEFT_BEHIND, limit=OVERDUE_MAX)
             unsure = payouts_in(tx, UNSETTLED, limit=OVERDUE_MAX)
-            unheeded = unprocessed_webhooks(tx, limit=OVERDUE_MAX)
+            unheeded = unheeded_notices(tx, limit=OVERDUE_MAX)
         left_undone = [partial(self.send_payout, payout.id) for payout in waiting]
         left_undone += [partial(self._enquire_once, payout.id) for payout in unsure]
         left_undone += [partial(self.process_notice, notice_id) for notice_id in unheeded]
@@ -139,6 +139,16 @@ class Jobs:
                     return
 
     # --- what banks tell us ----------------------------------------------------------------------------------
+
+    def collect(self) -> None:
+        """Takes in the files that banks have left; one bank that cannot be reached keeps no other back."""
+        for inbox in self.parts.inboxes:
+            try:
+                inbox.collect()
+            except OSError as failure:
+                _log.warning(
+                    "collect.failed connection=%s error=%s", inbox.connection, type(failure).__name__
+                )
 
     def process_notice(self, notice_id: NoticeId) -> None:
         """Gives a kept notice its effect, once, in one transaction."""

@@ -48,7 +48,7 @@ from partners.contract import (
     VirtualIbans,
 )
 from partners.host.calendar import is_open, next_opening
-from partners.host.transport import BankTransport
+from partners.host.transport import Wire
 
 HTTP_OK = 200
 ENQUIRY_PAGES_MAX = 20
@@ -98,7 +98,7 @@ class BankHost:
 
     connection: Connection
     adapter: Adapter
-    transport: BankTransport
+    transport: Wire
     enclave: EnclaveClient
     transactions: Callable[[], AbstractContextManager[Tx]]
     wall_clock: Callable[[], datetime]
