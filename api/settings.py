@@ -32,16 +32,19 @@ class BankSettings:
 
 @dataclass(frozen=True, slots=True)
 class FileBankSettings:
-    """How a bank is reached by files: `base_url` is the drop, `file:///srv/bank`.
+    """How a bank is reached by files: `base_url` is the drop, `file:///srv/bank` or `sftp://us@bank.example/drop`.
 
     `notice_key_file` holds the bank's public key, with which it signs what it leaves. Without one, whoever can write to
-    the directory is believed to be the bank; that has to be said, by null.
+    the directory is believed to be the bank; that has to be said, by null. Over SFTP, `host_key_file` holds the key by
+    which the bank's server is known, and `login_key_file` our own.
     """
 
     name: str
     adapter: str
     base_url: str
     notice_key_file: Path | None
+    host_key_file: Path | None
+    login_key_file: Path | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +140,14 @@ def read_banks(path: Path) -> tuple[BankSettings | FileBankSettings, ...]:
 
 def _bank(name: str, bank: Mapping[str, str | None]) -> BankSettings | FileBankSettings:
     adapter, base_url = str(bank["adapter"]), str(bank["base_url"])
-    if base_url.startswith("file:"):
+    if base_url.startswith(("file:", "sftp:")):
         return FileBankSettings(
-            name=name, adapter=adapter, base_url=base_url, notice_key_file=_path(bank["notice_key_file"])
+            name=name,
+            adapter=adapter,
+            base_url=base_url,
+            notice_key_file=_path(bank["notice_key_file"]),
+            host_key_file=_path(bank.get("host_key_file")),
+            login_key_file=_path(bank.get("login_key_file")),
         )
     return BankSettings(
         name=name,
