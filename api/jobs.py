@@ -22,7 +22,7 @@ from enclave.client import EnclaveRefused
 from enclave.notes import key_of_note
 from enclave.refusals import RefusalCode
 from ledger.core.errors import EvidenceBroken
-from ledger.core.ids import NoticeId, PartyId, PayoutId, ProgrammeId
+from ledger.core.ids import NoticeId, PartyId, PayoutId, ProgrammeId, is_id
 from ledger.core.payout import UNSETTLED, PayoutTrigger
 from ledger.core.statement import Statement
 from ledger.evidence.export import build_package, write_package
@@ -33,7 +33,7 @@ from ledger.flows.reconcile import import_statements, reconcile
 from ledger.store.deposits import accounts_by_iban, activate_virtual_iban, read_virtual_iban
 from ledger.store.evidence import latest_checkpoint, read_export, save_export_failed, save_export_ready
 from ledger.store.jobs import promise
-from ledger.store.notices import lock_unprocessed, mark_processed, unprocessed_webhooks
+from ledger.store.notices import lock_unprocessed, mark_processed, unheeded_notices
 from ledger.store.parties import read_parties
 from ledger.store.payouts import Payout, payouts_in
 from ledger.store.programmes import Programme, all_programmes, programmes_at_bank, read_programmes
@@ -48,6 +48,7 @@ from partners.contract import (
     PaymentState,
     PayoutAdvanced,
     PayoutReturned,
+    RequestAdvanced,
     StatementArrived,
     StatementReady,
 )
@@ -131,7 +132,7 @@ class Jobs:
         """Takes up what no job carries any more: payouts whose end nobody knows, and notices not yet heeded."""
         with self.parts.transactions() as tx:
             unsure = payouts_in(tx, UNSETTLED, limit=OVERDUE_MAX)
-            unheeded = unprocessed_webhooks(tx, limit=OVERDUE_MAX)
+            unheeded = unheeded_notices(tx, limit=OVERDUE_MAX)
         left_undone = [partial(self._enquire_once, payout.id) for payout in unsure]
         left_undone += [partial(self.process_notice, notice_id) for notice_id in unheeded]
         for take_up in left_undone:
@@ -162,6 +163,16 @@ class Jobs:
 
     # --- what banks tell us ----------------------------------------------------------------------------------
 
+    def collect(self) -> None:
+        """Takes in the files that banks have left; one bank that cannot be reached keeps no other back."""
+        for inbox in self.parts.inboxes:
+            try:
+                inbox.collect()
+            except OSError as failure:
+                _log.warning(
+                    "collect.failed connection=%s error=%s", inbox.connection, type(failure).__name__
+                )
+
     def process_notice(self, notice_id: NoticeId) -> None:
         """Gives a kept notice its effect, once, in one transaction."""
         with self.parts.transactions() as tx:
@@ -190,6 +201,8 @@ class Jobs:
                     news.end_to_end_id, _TRIGGERS[news.state], notice_id, news.transaction_id, reason
                 )
                 payouts.learn(tx, [word])
+            case RequestAdvanced() as news:
+                self._advance_request(tx, notice_id, news)
             case PayoutReturned() as news:
                 reason = f"{news.reason.code}: {news.reason.text}"
                 word = payouts.News(
@@ -207,6 +220,16 @@ class Jobs:
                 self._import(tx, connection, statements, document=body)
             case Informational():
                 pass
+
+    def _advance_request(self, tx: Tx, notice_id: NoticeId, news: RequestAdvanced) -> None:
+        """Moves on the payout that a request ordered; a request that we never made is a bank's error, and no news."""
+        ordered = payouts.find(tx, PayoutId(news.request_id)) if is_id("pay", news.request_id) else None
+        if ordered is None:
+            _log.warning("notice.foreign_request notice_id=%s", notice_id)
+            return
+        reason = f"{news.reason.code}: {news.reason.text}" if news.reason else ""
+        word = payouts.News(ordered.end_to_end_id, _TRIGGERS[news.state], notice_id, None, reason)
+        payouts.learn(tx, [word])
 
     def _is_own_money(self, tx: Tx, connection: str, iban: str) -> bool:
         """Whether an IBAN is an operating account: a sweep books what arrives there; the rest is reconciliation's."""

@@ -2,26 +2,26 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import assert_never
 
 import sqlalchemy as sa
 
 import compliance
+from api.bank_parts import BankParts
 from api.database import engine
 from api.enclave_pool import EnclavePool
 from api.sender import Sender
-from api.settings import BankSettings, Settings, SettingsInvalid, read_banks
+from api.settings import BankSettings, FileBankSettings, Settings, SettingsInvalid, read_banks
 from api.transactions import Clock, SystemClock, TestClock, Transactions, snapshots, transactions
 from compliance.gate import Gate
 from compliance.policy import Policies, load_policies
 from enclave.client import EnclaveClient
 from enclave.pinned_hashes import Pins, PinsUnreadable, read_pins
-from ledger.store.tx import Tx
-from partners.host.adapters import AdapterUnusable, load_adapter
-from partners.host.bank import BankHost, Connection
+from partners.host.bank import BankHost
+from partners.host.inbox import Inbox
 from partners.host.sending import AT_ONCE_MAX, PayoutSending
 from partners.host.transport import BankTransport
 
@@ -43,6 +43,7 @@ class Parts:
     banks: dict[str, BankHost]
     sendings: dict[str, PayoutSending]
     sender: Sender
+    inboxes: tuple[Inbox, ...]
     wall_clock: WallClock
     pool: ThreadPoolExecutor
     enclaves: EnclavePool
@@ -73,10 +74,7 @@ def build_parts(settings: Settings, *, pool_size: int = 8, wall_clock: WallClock
     requests = ThreadPoolExecutor(AT_ONCE_MAX, thread_name_prefix="bank")
     enclaves = EnclavePool(lambda: EnclaveClient(settings.enclave_socket, pins=pins))
     policies = load_policies(Path(compliance.__file__).parent / "policy.toml")
-    banks = {
-        bank.name: _host(bank, transport, enclave, opened, wall_clock)
-        for bank in read_banks(settings.banks_file)
-    }
+    banks, inboxes = _banks(settings, BankParts(transport, enclave, opened, wall_clock))
     return Parts(
         settings=settings,
         engine=pool,
@@ -89,6 +87,7 @@ def build_parts(settings: Settings, *, pool_size: int = 8, wall_clock: WallClock
         banks=banks,
         sendings={name: PayoutSending(bank, enclaves.client, requests) for name, bank in banks.items()},
         sender=Sender(pool),
+        inboxes=inboxes,
         wall_clock=wall_clock,
         pool=requests,
         enclaves=enclaves,
@@ -105,22 +104,16 @@ def read_enclave_pins(settings: Settings) -> Pins | None:
         raise SettingsInvalid(f"TALLYSTICK_ENCLAVE_PINS_FILE cannot be read: {error}") from error
 
 
-def _host(
-    bank: BankSettings,
-    transport: BankTransport,
-    enclave: EnclaveClient,
-    opened: Callable[[], AbstractContextManager[Tx]],
-    wall_clock: WallClock,
-) -> BankHost:
-    connection = Connection(
-        name=bank.name,
-        base_url=bank.base_url,
-        token=bank.token_file.read_text().strip(),
-        payout_token=bank.payout_token_file.read_text().strip(),
-        webhook_key_pem=bank.webhook_key_file.read_bytes(),
-    )
-    try:
-        adapter = load_adapter(bank.adapter)
-    except AdapterUnusable as error:
-        raise SettingsInvalid(f"The connection {bank.name!r}: {error}") from error
-    return BankHost(connection, adapter, transport, enclave, opened, wall_clock)
+def _banks(settings: Settings, made_of: BankParts) -> tuple[dict[str, BankHost], tuple[Inbox, ...]]:
+    hosts: dict[str, BankHost] = {}
+    inboxes: list[Inbox] = []
+    for bank in read_banks(settings.banks_file):
+        match bank:
+            case BankSettings():
+                hosts[bank.name] = made_of.host(bank)
+            case FileBankSettings():
+                hosts[bank.name], inbox = made_of.by_files(bank)
+                inboxes.append(inbox)
+            case _:
+                assert_never(bank)
+    return hosts, tuple(inboxes)

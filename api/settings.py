@@ -31,6 +31,23 @@ class BankSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class FileBankSettings:
+    """How a bank is reached by files: `base_url` is the drop, `file:///srv/bank` or `sftp://us@bank.example/drop`.
+
+    `notice_key_file` holds the bank's public key, with which it signs what it leaves. Without one, whoever can write to
+    the directory is believed to be the bank; that has to be said, by null. Over SFTP, `host_key_file` holds the key by
+    which the bank's server is known, and `login_key_file` our own.
+    """
+
+    name: str
+    adapter: str
+    base_url: str
+    notice_key_file: Path | None
+    host_key_file: Path | None
+    login_key_file: Path | None
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All that a process of ours is told.
 
@@ -38,7 +55,7 @@ class Settings:
     enclave_socket     TALLYSTICK_ENCLAVE_SOCKET      where the enclave listens
     enclave_pins_file  TALLYSTICK_ENCLAVE_PINS_FILE   JSON: its hashes; only a test clock does without
     public_url         TALLYSTICK_PUBLIC_URL          what callers see; the issuer and audience of access tokens
-    banks_file         TALLYSTICK_BANKS_FILE          JSON: name -> `BankSettings`
+    banks_file         TALLYSTICK_BANKS_FILE          JSON: name -> `BankSettings` or `FileBankSettings`
     exports_directory  TALLYSTICK_EXPORTS_DIRECTORY   where audit packages are written
     clock              TALLYSTICK_CLOCK               "system", or "test": a clock in the database that the API can move
     token_lifetime_s   TALLYSTICK_TOKEN_LIFETIME_S    of access tokens, at most 3600
@@ -112,23 +129,38 @@ def read_database_urls(environment: Mapping[str, str] | None = None) -> Database
     )
 
 
-def read_banks(path: Path) -> tuple[BankSettings, ...]:
+def read_banks(path: Path) -> tuple[BankSettings | FileBankSettings, ...]:
     """The banks that this installation reaches. Raises: SettingsInvalid."""
     try:
         listed = json.loads(path.read_text())
-        return tuple(
-            BankSettings(
-                name=name,
-                adapter=bank["adapter"],
-                base_url=bank["base_url"],
-                token_file=Path(bank["token_file"]),
-                payout_token_file=Path(bank["payout_token_file"]),
-                webhook_key_file=Path(bank["webhook_key_file"]),
-            )
-            for name, bank in listed.items()
-        )
+        return tuple(_bank(name, bank) for name, bank in listed.items())
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise SettingsInvalid(f"TALLYSTICK_BANKS_FILE ({path}) cannot be read: {error!r}") from error
+
+
+def _bank(name: str, bank: Mapping[str, str | None]) -> BankSettings | FileBankSettings:
+    adapter, base_url = str(bank["adapter"]), str(bank["base_url"])
+    if base_url.startswith(("file:", "sftp:")):
+        return FileBankSettings(
+            name=name,
+            adapter=adapter,
+            base_url=base_url,
+            notice_key_file=_path(bank["notice_key_file"]),
+            host_key_file=_path(bank.get("host_key_file")),
+            login_key_file=_path(bank.get("login_key_file")),
+        )
+    return BankSettings(
+        name=name,
+        adapter=adapter,
+        base_url=base_url,
+        token_file=Path(str(bank["token_file"])),
+        payout_token_file=Path(str(bank["payout_token_file"])),
+        webhook_key_file=Path(str(bank["webhook_key_file"])),
+    )
+
+
+def _path(text: str | None) -> Path | None:
+    return None if text is None else Path(text)
 
 
 def _pins_file(given: Mapping[str, str], clock: str) -> Path | None:

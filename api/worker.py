@@ -21,6 +21,7 @@ RETRY = RetryStrategy(max_attempts=100, linear_wait=1)
 CONCURRENCY = 4
 EXPIRE_EVERY_S = 5
 DUE_EVERY_S = 2
+COLLECT_EVERY_S = 10  # between the two looks at which a file has to be as long
 CHASE_EVERY_S = 300
 SEAL_EVERY_S = 60
 STATEMENT_EVERY_S = 600
@@ -122,6 +123,7 @@ async def _keep_rhythm(queue: App, parts: Parts, stop: asyncio.Event) -> None:
         jobs.expire_holds: EXPIRE_EVERY_S,
         jobs.release_due: DUE_EVERY_S,
         jobs.take_over: DUE_EVERY_S,
+        jobs.collect: COLLECT_EVERY_S,
         jobs.chase: CHASE_EVERY_S,
         jobs.seal_checkpoints: SEAL_EVERY_S,
         jobs.ask_for_yesterday: STATEMENT_EVERY_S,

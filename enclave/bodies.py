@@ -4,6 +4,7 @@ A payment body is read into what it would make the bank do: who pays whom how mu
 and whether it says anything beyond that. Everything else that goes to the bank must have one of a few exact
 shapes, none of which a bank could take for a payment. A field that nothing in a payout accounts for (a bank
 code, an address) could send money elsewhere, so it is not signed. Pure.
+Files are read by `order_files`, which knows one form of them.
 Follows: the ClearBank EU API: SEPA credit transfer `customer-payments`, `sepa-instant`, virtual accounts,
 accounts, camt.053 statement requests, webhook answers.
 Units: amounts in a body are JSON numbers in euros; they are kept as Decimal and compared exactly.
@@ -17,6 +18,7 @@ from typing import Annotated, Literal, TypeAlias, assert_never
 from pydantic import BaseModel, ConfigDict, StringConstraints, TypeAdapter, ValidationError
 
 from enclave.canonical import JsonUnreadable, JsonValue, parse_object
+from enclave.order_files import FileUnreadable, OrderFileProfile, read_order_file
 from enclave.protocol import BankMessageProfile, BankProfile
 
 CURRENCY_OF_SEPA = "EUR"
@@ -49,23 +51,22 @@ class PaymentBody:
     end_to_end_id: str
     remittance: str
     says_more: bool
+    payout_id: str | None = None  # which payout it says it is, where it says so
 
 
 def read_payment(profile: BankProfile, body: bytes) -> PaymentBody:
     """Read a payment body of a profile.
 
     Raises:
-        BodyUnreadable: not strict JSON, a needed field is absent, or a field is of another type.
+        BodyUnreadable: not strict JSON or not the form of a file, a needed field is absent or of another type.
     """
-    try:
-        members = parse_object(body)
-    except JsonUnreadable as error:
-        raise BodyUnreadable(str(error)) from error
     match profile:
         case "clearbank.sct":
-            return _credit_transfer(members)
+            return _credit_transfer(_members(body))
         case "clearbank.sct_inst":
-            return _instant(members)
+            return _instant(_members(body))
+        case "iso20022.sct" | "iso20022.sct_inst":
+            return _file(profile, body)
         case _:
             assert_never(profile)
 
@@ -76,6 +77,32 @@ def is_amount(amount: Decimal, *, minor: int) -> bool:
     Units: `minor` in cents. Both sides are exact: no rounding takes place, whatever digits the body writes.
     """
     return amount == Decimal(minor).scaleb(-EURO_EXPONENT)
+
+
+def _members(body: bytes) -> Mapping[str, JsonValue]:
+    try:
+        return parse_object(body)
+    except JsonUnreadable as error:
+        raise BodyUnreadable(str(error)) from error
+
+
+def _file(profile: OrderFileProfile, body: bytes) -> PaymentBody:
+    try:
+        said = read_order_file(profile, body)
+    except FileUnreadable as error:
+        raise BodyUnreadable(str(error)) from error
+    return PaymentBody(
+        amount=said.amount,
+        currency=CURRENCY_OF_SEPA,
+        debtor_name=said.debtor_name,
+        debtor_iban=said.debtor_iban,
+        creditor_name=said.creditor_name,
+        creditor_iban=said.creditor_iban,
+        end_to_end_id=said.end_to_end_id,
+        remittance=said.remittance,
+        says_more=False,  # a file that does is not the form
+        payout_id=said.payout_id,
+    )
 
 
 def _credit_transfer(members: Mapping[str, JsonValue]) -> PaymentBody:

@@ -19,6 +19,7 @@ from enclave.notes import Checkpoint
 from enclave.protocol import (
     AccessTokenRequest,
     BankMessageRequest,
+    BankProfile,
     BankQueryRequest,
     CheckpointRequest,
     ExportRequest,
@@ -41,7 +42,12 @@ PAYMENT_LIMIT_MINOR_MAX = 999_999_999_99
 # the log.
 CARDS_PER_HOUR = 1_000
 
-RAIL_OF_PROFILE: Mapping[str, str] = {"clearbank.sct": "SCT", "clearbank.sct_inst": "SCT_INST"}
+RAIL_OF_PROFILE: Mapping[BankProfile, str] = {
+    "clearbank.sct": "SCT",
+    "clearbank.sct_inst": "SCT_INST",
+    "iso20022.sct": "SCT",
+    "iso20022.sct_inst": "SCT_INST",
+}
 
 # What an order must say, and say alike: all that the bank is told.
 _ORDER_FIELDS = (
@@ -316,7 +322,9 @@ def _debtor_agrees(case: _PayoutCase) -> bool:
 
 
 def _references_agree(case: _PayoutCase) -> bool:
-    return case.body is not None and (case.body.end_to_end_id, case.body.remittance) == (
+    if case.body is None or case.body.payout_id not in {None, case.record.payout_id}:
+        return False
+    return (case.body.end_to_end_id, case.body.remittance) == (
         case.record.end_to_end_id,
         case.record.remittance or "",
     )

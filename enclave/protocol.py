@@ -86,7 +86,7 @@ Scope: TypeAlias = Annotated[str, StringConstraints(pattern=r"\A[a-z][a-z0-9_.:-
 Origin: TypeAlias = Annotated[str, StringConstraints(pattern=r"\A[!-*,-~]+\z", min_length=1, max_length=200)]
 UnixSeconds: TypeAlias = Annotated[int, Field(ge=0, le=2**37)]
 
-BankProfile: TypeAlias = Literal["clearbank.sct", "clearbank.sct_inst"]
+BankProfile: TypeAlias = Literal["clearbank.sct", "clearbank.sct_inst", "iso20022.sct", "iso20022.sct_inst"]
 BankMessageProfile: TypeAlias = Literal[
     "clearbank.webhook_ack",
     "clearbank.statement_request",

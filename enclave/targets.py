@@ -24,6 +24,9 @@ class Endpoint:
     path: str
 
 
+# Files go where their directory is, and never by a request: no target goes with them, and none may.
+_FILES: frozenset[BankProfile | BankMessageProfile] = frozenset({"iso20022.sct", "iso20022.sct_inst"})
+
 # None: no request of ours but our answer to one of the bank's, which goes nowhere else.
 _ENDPOINTS: Mapping[BankProfile | BankMessageProfile, Endpoint | None] = {
     "clearbank.sct": Endpoint("POST", "/payments/sepa-ct/v1/customer-payments"),
@@ -52,6 +55,8 @@ _QUERIES: Mapping[BankQueryProfile, tuple[str, re.Pattern[str]]] = {
 
 def allows_target(profile: BankProfile | BankMessageProfile, target: Target | None) -> bool:
     """Whether a body of this profile may be signed together with this target; None: with none, as an answer."""
+    if profile in _FILES:
+        return False
     endpoint = _ENDPOINTS[profile]
     if endpoint is None or target is None:
         return endpoint is None and target is None

@@ -40,11 +40,11 @@ def lock_unprocessed(tx: Tx, notice_id: NoticeId) -> tuple[str, bytes] | None:
     return None if row is None else (row["bank_connection"], bytes(row["body"]))
 
 
-def unprocessed_webhooks(tx: Tx, *, limit: int) -> list[NoticeId]:
-    """Webhooks that have had no effect yet, oldest first."""
+def unheeded_notices(tx: Tx, *, limit: int) -> list[NoticeId]:
+    """Webhooks and files that have had no effect yet, oldest first."""
     query = (
         sa.select(notices.c.id)
-        .where(notices.c.source == "webhook", notices.c.processed_at.is_(None))
+        .where(notices.c.source.in_(("webhook", "file")), notices.c.processed_at.is_(None))
         .order_by(notices.c.id)
         .limit(limit)
     )

@@ -19,6 +19,7 @@ class Payout:
     """One payment order to a bank, as it was approved. A sweep has no party. Units: minor units.
 
     `send_at` is the time that was asked for; a scheduled one is sent at `due_at`, which may be when its rail opens.
+    `created_at` is None until it is written.
     """
 
     id: PayoutId
@@ -44,6 +45,7 @@ class Payout:
     send_at: datetime | None = None
     due_at: datetime | None = None
     returned_minor: int = 0
+    created_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,6 +38,7 @@ from partners.contract import (
     Rail,
     Rejected,
     Request,
+    RequestAdvanced,
     SignedNotice,
     StatementArrived,
     StatementReady,
@@ -283,6 +284,8 @@ class Payer:
                 match meaning:
                     case PayoutAdvanced(end_to_end_id=reference, state=state):
                         self._advance(reference, TRIGGERS[state])
+                    case RequestAdvanced(request_id=request_id, state=state):
+                        self._advance_request(request_id, TRIGGERS[state])
                     case PayoutReturned(end_to_end_id=reference):
                         self._advance(reference, PayoutTrigger.RETURN)
                     case MoneyArrived() | StatementReady() | StatementArrived() | Informational():
@@ -304,6 +307,11 @@ class Payer:
         )
         self.findings.ask(Part.NOTICE, lambda: self.adapter.acknowledge(notice.body), name="acknowledge")
         return read
+
+    def _advance_request(self, request_id: str, trigger: PayoutTrigger) -> None:
+        for reference, followed in self.payouts.items():
+            if followed.instruction.payout_id == request_id:
+                self._advance(reference, trigger)
 
     def _advance(self, end_to_end_id: str, trigger: PayoutTrigger) -> None:
         followed = self.payouts.get(end_to_end_id)

@@ -51,6 +51,7 @@ _SCT: Final = Instruction(
     debtor_iban=_IBAN,
     end_to_end_id="PO-20261116-0001",
     remittance="Sales of 15 November",
+    ordered_at=datetime(2026, 11, 16, 8, 30, tzinfo=UTC),
 )
 _SCT_INST: Final = replace(_SCT, rail=Rail.SCT_INST)
 

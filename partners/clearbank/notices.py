@@ -9,20 +9,13 @@ is another: it may give back a part only, and we send no recalls.
 Source: ClearBank EU, webhooks for SEPA CT, SEPA Instant, accounts and statements; RFC 8017 section 8.2.
 """
 
-import base64
-import binascii
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Final
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
-
 from ledger.core.canonical import Canonical, digest
 from partners.amounts import minor_units
+from partners.body_signature import check_body_signature
 from partners.clearbank.json_text import (
     Json,
     JsonObject,
@@ -41,7 +34,6 @@ from partners.clearbank.references import bank_id
 from partners.clearbank.statements import is_message_id
 from partners.contract import (
     Acknowledgement,
-    BadSignature,
     Informational,
     MoneyArrived,
     Notice,
@@ -54,7 +46,6 @@ from partners.contract import (
 )
 
 SIGNATURE_HEADER: Final = "digitalsignature"
-SIGNATURE_LENGTH_MAX: Final = 2048  # Base64 of a 12,000-bit key: far above any that is used
 
 
 def verify_notice(*, headers: Sequence[tuple[str, str]], body: bytes, public_key_pem: bytes) -> None:
@@ -62,11 +53,7 @@ def verify_notice(*, headers: Sequence[tuple[str, str]], body: bytes, public_key
 
     Raises: BadSignature unless the bank signed exactly these bytes.
     """
-    signature = _signature(headers)
-    try:
-        _public_key(public_key_pem).verify(signature, body, PKCS1v15(), SHA256())
-    except InvalidSignature as forged:
-        raise BadSignature("The signature does not belong to this body.") from forged
+    check_body_signature(headers, field=SIGNATURE_HEADER, body=body, public_key_pem=public_key_pem)
 
 
 def parse_notice(body: bytes) -> Notice:
@@ -84,26 +71,6 @@ def acknowledge(body: bytes) -> Acknowledgement:
     """The answer owed to a verified webhook: its own nonce, which the host has signed. Raises: Unreadable."""
     nonce = whole_number(read_object(body), "Nonce")
     return Acknowledgement(200, b'{"Nonce":%d}' % nonce, profile="clearbank.webhook_ack")
-
-
-def _signature(headers: Sequence[tuple[str, str]]) -> bytes:
-    found = [value for name, value in headers if name.lower() == SIGNATURE_HEADER]
-    if len(found) != 1 or len(found[0]) > SIGNATURE_LENGTH_MAX:
-        raise BadSignature("A webhook carries exactly one DigitalSignature.")
-    try:
-        return base64.b64decode(found[0], validate=True)
-    except (binascii.Error, ValueError) as broken:
-        raise BadSignature("The DigitalSignature is not Base64.") from broken
-
-
-def _public_key(pem: bytes) -> RSAPublicKey:
-    try:
-        key = load_pem_public_key(pem)
-    except ValueError as broken:
-        raise BadSignature("The bank's public key cannot be read, so nothing can be verified.") from broken
-    if not isinstance(key, RSAPublicKey):
-        raise BadSignature("The bank's public key is not an RSA key.")
-    return key
 
 
 def _version(envelope: JsonObject) -> int:

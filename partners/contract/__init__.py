@@ -43,6 +43,7 @@ from partners.contract.notices import (
     NoticeMeaning,
     PayoutAdvanced,
     PayoutReturned,
+    RequestAdvanced,
     StatementArrived,
     StatementReady,
 )
@@ -130,6 +131,7 @@ __all__ = [
     "Rehearsal",
     "Rejected",
     "Request",
+    "RequestAdvanced",
     "RequestIds",
     "Returns",
     "Sign",

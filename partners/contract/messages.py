@@ -1,6 +1,7 @@
 """What we ask a bank, and what came back: one order, one signed request, one answer."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from partners.contract.rails import Rail
@@ -8,7 +9,11 @@ from partners.contract.rails import Rail
 
 @dataclass(frozen=True, slots=True)
 class Instruction:
-    """One payment order as the book approved it. Units: minor units."""
+    """One payment order as the book approved it. Units: minor units; aware UTC.
+
+    `ordered_at` is the time that it was ordered for: the same however often it is tried, and so the time that a
+    message says it was made at.
+    """
 
     payout_id: str
     rail: Rail
@@ -20,6 +25,7 @@ class Instruction:
     debtor_iban: str
     end_to_end_id: str
     remittance: str
+    ordered_at: datetime
 
 
 class Signing(StrEnum):

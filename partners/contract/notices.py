@@ -32,6 +32,15 @@ class PayoutAdvanced:
 
 
 @dataclass(frozen=True, slots=True)
+class RequestAdvanced:
+    """News of all that one request of ours ordered, by the request's id, where a bank speaks of no payment in it."""
+
+    request_id: str
+    state: PaymentState
+    reason: Reason | None
+
+
+@dataclass(frozen=True, slots=True)
 class PayoutReturned:
     """A settled payment came back. `amount_minor` None: all of it that had not come back before."""
 
@@ -65,7 +74,13 @@ class Informational:
 
 
 NoticeMeaning = (
-    MoneyArrived | PayoutAdvanced | PayoutReturned | StatementReady | StatementArrived | Informational
+    MoneyArrived
+    | PayoutAdvanced
+    | RequestAdvanced
+    | PayoutReturned
+    | StatementReady
+    | StatementArrived
+    | Informational
 )
 
 

@@ -47,7 +47,7 @@ from partners.contract import (
     VirtualIbans,
 )
 from partners.host.enquiries import enquiry_window
-from partners.host.transport import BankTransport
+from partners.host.transport import Wire
 
 HTTP_OK = 200
 ENQUIRY_PAGES_MAX = 20
@@ -97,7 +97,7 @@ class BankHost:
 
     connection: Connection
     adapter: Adapter
-    transport: BankTransport
+    transport: Wire
     enclave: EnclaveClient
     transactions: Callable[[], AbstractContextManager[Tx]]
     wall_clock: Callable[[], datetime]
@@ -394,6 +394,8 @@ def kept_signature_fields(kept: str) -> Mapping[str, str]:
 
 def instruction_of(payout: Payout) -> Instruction:
     """What the bank is asked to do for a payout."""
+    ordered_at = payout.send_at or payout.created_at
+    assert ordered_at is not None, "a payout that is sent was read, and so was written"
     return Instruction(
         payout_id=payout.id,
         rail=Rail(payout.rail),
@@ -405,4 +407,5 @@ def instruction_of(payout: Payout) -> Instruction:
         debtor_iban=payout.debtor_iban,
         end_to_end_id=payout.end_to_end_id,
         remittance=payout.remittance,
+        ordered_at=ordered_at,
     )

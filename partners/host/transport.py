@@ -53,6 +53,22 @@ class Record(Protocol):
         """Must not raise: after a request was written there is no one left to undo it."""
 
 
+class Wire(Protocol):
+    """How requests reach one bank."""
+
+    def send(
+        self,
+        *,
+        base_url: str,
+        token: str,
+        request: Request,
+        request_id: str,
+        request_time: int,
+        signed: Mapping[str, str],
+    ) -> Answer | NotSent | Unknown:
+        """One request, sent at most once. `signed` are the fields that carry its signature."""
+
+
 class BankTransport:
     """A pool of connections to banks; one object serves all threads of a process."""
 

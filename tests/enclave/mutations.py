@@ -36,6 +36,7 @@ PATHS: Mapping[str, str] = {
     "clearbank.sct": "/payments/sepa-ct/v1/customer-payments",
     "clearbank.sct_inst": "/v1/payments/sepa-instant",
 }
+FILES = ("iso20022.sct", "iso20022.sct_inst")  # whose bodies are spoilt in test_order_files
 NAMES = ("Blumen Becker GmbH", "Café Łódź", "Ο Κήπος 🌷", 'Sons & "Daughters" \\ Ltd')
 
 
@@ -486,7 +487,7 @@ def _ask_for_another_purpose(dice: Random, true: Instruction, decoy: Instruction
         as_a_message(ours, f"clearbank.{dice.choice(profiles)}"),
         {"purpose": "export", "manifest": ours["body"]},
         ours | {"purpose": dice.choice(("bank_message", "export", "checkpoint", "sign", "Payout", ""))},
-        ours | {"profile": dice.choice(("clearbank.sct", "clearbank.sct_inst", "clearbank.account"))},
+        ours | {"profile": dice.choice((*PATHS, *FILES, "clearbank.account"))},
     ]
     return Attempt("purpose", datagram(dice.choice(others)), true.record)
 

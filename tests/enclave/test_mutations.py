@@ -1113,6 +1113,7 @@ EXAMPLES: Mapping[RefusalCode, Sequence[Situation | CardSituation]] = {
     ],
     RefusalCode.BODY_UNREADABLE: [
         Situation(payout(b"{")),
+        Situation(payout(profile="iso20022.sct")),
         Situation(payout(body_of(CREDIT_TRANSFER, amount=None))),
     ],
     RefusalCode.BODY_AMOUNT_DIFFERS: [Situation(payout(body_of(CREDIT_TRANSFER, amount="1234.57")))],

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from partners.contract import Answer, Instruction, Rail
 
@@ -16,6 +17,7 @@ ORDER = Instruction(
     debtor_iban="NL07CLRB0066110345",
     end_to_end_id="PO-20261116-0001",
     remittance="Sales of 15 November",
+    ordered_at=datetime(2026, 11, 16, 8, 30, tzinfo=UTC),
 )
 INSTANT_ORDER = replace(ORDER, rail=Rail.SCT_INST)
 PAYMENT_ID = "3f2504e0-4f89-41d3-9a0c-0305e82c3301"

@@ -3,7 +3,7 @@
 import base64
 import json
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 from partners.contract import (
@@ -57,6 +57,7 @@ _ORDER: Final = Instruction(
     debtor_iban="DE75512108001245126199",
     end_to_end_id="PO-1",
     remittance="Sales of 15 November",
+    ordered_at=datetime(2026, 11, 16, 8, 30, tzinfo=UTC),
 )
 _REQUEST: Final = Request(
     "POST",
