@@ -191,7 +191,7 @@ class Jobs:
         self, tx: Tx, connection: str, notice_id: NoticeId, meaning: NoticeMeaning, body: bytes
     ) -> None:
         match meaning:
-            case MoneyArrived() as arrived if self._is_own_money(tx, connection, arrived.creditor_iban):
+            case MoneyArrived() as arrived if self._is_own_money(tx, connection, arrived):
                 pass
             case MoneyArrived() as arrived:
                 credit_arrivals(tx, self.parts.gate, [self._arrival(tx, connection, notice_id, arrived)])
@@ -231,14 +231,16 @@ class Jobs:
         word = payouts.News(ordered.end_to_end_id, _TRIGGERS[news.state], notice_id, None, reason)
         payouts.learn(tx, [word])
 
-    def _is_own_money(self, tx: Tx, connection: str, iban: str) -> bool:
+    def _is_own_money(self, tx: Tx, connection: str, arrived: MoneyArrived) -> bool:
         """Whether an IBAN is an operating account: a sweep books what arrives there; the rest is reconciliation's."""
-        return any(programme.operating_iban == iban for programme in programmes_at_bank(tx, connection))
+        return any(
+            programme.operating_iban in _ibans(arrived) for programme in programmes_at_bank(tx, connection)
+        )
 
     def _arrival(self, tx: Tx, connection: str, notice_id: NoticeId, arrived: MoneyArrived) -> Arrival:
         return Arrival(
             notice_id=notice_id,
-            programme_id=self._receiver(tx, connection, arrived.creditor_iban),
+            programme_id=self._receiver(tx, connection, arrived),
             transaction_id=arrived.transaction_id,
             end_to_end_id=arrived.end_to_end_id,
             amount_minor=arrived.amount_minor,
@@ -249,13 +251,14 @@ class Jobs:
             remittance=arrived.remittance,
         )
 
-    def _receiver(self, tx: Tx, connection: str, iban: str) -> ProgrammeId:
+    def _receiver(self, tx: Tx, connection: str, arrived: MoneyArrived) -> ProgrammeId:
         """Whose money arrived on an IBAN; an IBAN that nobody knows belongs to the bank's only programme of ours."""
+        iban = arrived.creditor_iban
         owner = accounts_by_iban(tx, {iban}).get(iban)
         if owner is not None:
             return owner[0]
         here = programmes_at_bank(tx, connection)
-        named = [programme for programme in here if programme.safeguarding_iban == iban] or here
+        named = [programme for programme in here if programme.safeguarding_iban in _ibans(arrived)] or here
         if len(named) != 1:
             raise NotYet(f"money arrived on {iban[:4]}…{iban[-4:]}, which no programme of {connection} knows")
         return named[0].id
@@ -441,6 +444,11 @@ class Jobs:
         directory.parent.mkdir(parents=True, exist_ok=True)
         write_package(directory, files, signature)
         return directory
+
+
+def _ibans(arrived: MoneyArrived) -> set[str]:
+    """Where money is, by all that the bank says of it."""
+    return {arrived.creditor_iban, arrived.account_iban or arrived.creditor_iban}
 
 
 def origin(programme_name: str) -> str:

@@ -8,7 +8,10 @@ from partners.contract.outcomes import PaymentState, Reason
 
 @dataclass(frozen=True, slots=True)
 class MoneyArrived:
-    """A credit on one of our accounts or virtual IBANs."""
+    """A credit on one of our accounts or virtual IBANs.
+
+    `account_iban` is the account that it was booked to, where the bank tells that apart from what the payer wrote.
+    """
 
     transaction_id: str
     end_to_end_id: str
@@ -18,6 +21,7 @@ class MoneyArrived:
     debtor_name: str
     debtor_iban: str
     remittance: str
+    account_iban: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,6 +81,7 @@ def _credit(booking: Booking, iban: str | None) -> NoticeMeaning:
         debtor_name=payer.name or "",
         debtor_iban=_iban(payer.account) or "",
         remittance=booking.remittance,
+        account_iban=iban,
     )
 
 

@@ -146,11 +146,11 @@ def programme_body(safeguarding: OpenedAccount, operating: OpenedAccount, **chan
     return whole | changes
 
 
-def open_shop(at: Installation) -> Shop:
+def open_shop(at: Installation, **changes: Any) -> Shop:
     """A new programme at the bank, with its people; nobody has money yet."""
     safeguarding = at.bank.open_account("GeneralSegregated", "safeguarding")
     operating = at.bank.open_account("YourFunds", "operating")
-    founded = at.operator.make("/v1/programmes", programme_body(safeguarding, operating))
+    founded = at.operator.make("/v1/programmes", programme_body(safeguarding, operating, **changes))
     client = at.operator.make(f"/v1/programmes/{founded['id']}/clients", {"scopes": SCOPES})
     api = at.session(client["client_id"], client["client_secret"])
     api.make("/v1/sanctions-lists", {"name": "list", "legal_basis": "national", "csv": LIST})

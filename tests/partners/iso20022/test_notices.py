@@ -128,7 +128,7 @@ def test_status_that_cannot_be_read_keeps_no_other_back() -> None:
 
 def test_credit_is_money_that_arrived() -> None:
     assert meanings(notification(entry(10_00, detail()))) == (
-        MoneyArrived("B-1", "TS-1", 10_00, "EUR", OURS, "Anna Bakker", THEIRS, "Invoice 17"),
+        MoneyArrived("B-1", "TS-1", 10_00, "EUR", OURS, "Anna Bakker", THEIRS, "Invoice 17", OURS),
     )
 
 
