@@ -262,6 +262,8 @@ NEEDS = (
     ("payments", "POST", "/v1/checkouts/x/authentication"), ("payments", "POST", "/v1/checkouts/x/captures"),
     ("payments", "POST", "/v1/checkouts/x/refunds"), ("payments", "POST", "/v1/payouts"),
     ("payments", "GET", "/v1/payouts"), ("payments", "GET", "/v1/payouts/x"), ("payments", "POST", "/v1/sweeps"),
+    ("payments", "POST", "/v1/payouts/x/cancellations"), ("compliance", "POST", "/v1/payouts/x/holds"),
+    ("compliance", "POST", "/v1/payouts/x/resumptions"),
     ("payments", "POST", "/v1/payouts/x/approvals"), ("payments", "POST", "/v1/parties/{ana}/payout-accounts"),
     ("payments", "POST", "/v1/cards"), ("payments", "GET", "/v1/cards/x"), ("payments", "DELETE", "/v1/cards/x"),
     ("payments", "GET", "/v1/cards/intake-key"),

@@ -158,7 +158,8 @@ def test_a_payout_above_the_amount_is_sent_once_two_people_have_approved_it(
         lambda: len(installation.payout(large["id"])["attempts"]) > len(asked["attempts"]) or None,
         within_s=WAIT_S,
     )
-    assert waits_for(installation, large, "approvals_missing")["state"] == "pending_approval"
+    installation.payout_in(large["id"], "pending_approval")
+    waits_for(installation, large, "approvals_missing")
     assert installation.orders_at_the_bank(large["end_to_end_id"]) == []
 
     installation.pay.post(path, boris.approval(asked))
