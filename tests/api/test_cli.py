@@ -135,7 +135,7 @@ def spoilt(document: bytes, shop: Shop) -> dict[str, tuple[bytes, str]]:
         "blanks": (b" \n ", "empty"),
         "another account's": (foreign, f"account of {shop.name}"),
         "not XML": (b"%PDF-1.7 statement", "line 1"),
-        "another document": (b"<html><body>Sign in</body></html>", "no statement"),
+        "another document": (b"<html><body>Sign in</body></html>", "no camt.053"),
         "another amount": (document.replace(b"500.00", b"500.01", 1), "closing balance"),
         "no amount": (document.replace(b">500.00<", b">NaN<"), "Amt"),
         "an entity": (b'<!DOCTYPE x [<!ENTITY a "1">]>' + document.partition(b"?>")[2], "DTD"),
