@@ -19,6 +19,7 @@ from enclave.measurement import FileHashes, Libraries, MeasurementFailed, hashes
 DISTRIBUTIONS = (
     "annotated-types",
     "asn1crypto",
+    "bcrypt",  # which cryptography loads where it is installed, as it is for SFTP
     "cffi",
     "cryptography",
     "psycopg",

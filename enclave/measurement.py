@@ -39,6 +39,7 @@ POLICY_MODULES = (
     "memory.py",
     "mirror.py",
     "notes.py",
+    "order_files.py",
     "patience.py",
     "pause.py",
     "pen.py",
