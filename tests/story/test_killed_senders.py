@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -93,15 +93,20 @@ def states_of(installation: Installation, ordered: dict[str, str]) -> dict[str, 
         after = f"&after={page['data'][-1]['id']}"
 
 
-def are_over(installation: Installation, ordered: dict[str, str]) -> bool | None:
-    return not OPEN & set(states_of(installation, ordered).values()) or None
+def await_the_end(installation: Installation, ordered: dict[str, str]) -> None:
+    """Waits for every payout's end, and asks the bank at once what the worker asks every five minutes."""
+    socket = os.path.relpath(installation.stack.home / "enclave.sock")
+    settings = installation.stack.environment() | {"TALLYSTICK_ENCLAVE_SOCKET": socket}
+    parts = build_parts(read_settings(settings))
 
+    def are_over() -> bool | None:
+        Jobs(parts).chase()
+        return not OPEN & set(states_of(installation, ordered).values()) or None
 
-def chaser(installation: Installation) -> Callable[[], None]:
-    """What the worker does every five minutes, to be done now: it asks what became of those that it heard no more of."""
-    parts = build_parts(read_settings(installation.stack.environment() | {"TALLYSTICK_ENCLAVE_SOCKET": str(
-        Path(os.path.relpath(installation.stack.home / "enclave.sock")))}))
-    return Jobs(parts).chase
+    try:
+        until("the end of every payout", are_over, within_s=WAIT_S)
+    finally:
+        parts.close()
 
 
 def safeguarding_minor(installation: Installation) -> tuple[int, int]:
@@ -136,8 +141,7 @@ def test_two_hundred_payouts_and_senders_killed_at_every_point_end_in_their_true
     assert all(killed[point] for point in POINTS), killed
 
     installation.stack.start_worker()
-    chase = chaser(installation)
-    until("the end of every payout", lambda: chase() or are_over(installation, ordered), within_s=WAIT_S)
+    await_the_end(installation, ordered)
 
     states = states_of(installation, ordered)
     listed = installation.bank.get("/sandbox/payments").json()["payments"]
