@@ -9,12 +9,14 @@ import logging
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from procrastinate import App, PsycopgConnector, RetryStrategy
 
 from api.jobs import Jobs
 from api.parts import Parts
+from api.sender import Sender
 from enclave.client import EnclaveUntrusted
 
 RETRY = RetryStrategy(max_attempts=100, linear_wait=1)
@@ -143,17 +145,19 @@ async def _keep_rhythm(queue: App, parts: Parts, stop: asyncio.Event) -> None:
 
 
 async def _keep_sending(parts: Parts, stop: asyncio.Event) -> None:
-    """Sends what is due, and looks again at once while there is more."""
-    jobs = Jobs(parts)
+    """Sends what is due, and looks again at once while there is more. Each lane is a sender of its own."""
+    sender = Sender(parts.engine)
+    jobs = Jobs(replace(parts, sender=sender))
     while not stop.is_set():
-        found = 0
+        pause_s = 0.0
         try:
-            found = await asyncio.to_thread(jobs.dispatch)
+            pause_s = 0.0 if await asyncio.to_thread(jobs.dispatch) else LOOK_EVERY_S
         except Exception as error:  # noqa: BLE001 - the worker's edge: what was taken up is taken over
             _log.warning("job.failed name=dispatch error=%s", _named(error))
-        if not found:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), timeout=LOOK_EVERY_S)
+            pause_s = POLL_EVERY_S
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), timeout=pause_s)
+    sender.close()
 
 
 async def _repeat(job: Callable[[], None]) -> None:
