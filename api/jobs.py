@@ -5,7 +5,7 @@ inside a transaction.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -83,31 +83,46 @@ class Jobs:
     # --- money out -------------------------------------------------------------------------------------------
 
     def dispatch(self) -> int:
-        """Sends the payouts that are due, of every bank, so many at once; says how many were looked at."""
-        return sum(self._dispatch_at(sending) for sending in self.parts.sendings.values())
+        """Sends the payouts that are due, of every bank, so many at once; says how many were looked at.
+
+        Raises: what kept the first bank from being sent to; all others were.
+        """
+        return sum(self._at_each_bank(self._dispatch_at))
 
     def _dispatch_at(self, sending: PayoutSending) -> int:
-        sender = self.parts.sender
-        try:
-            self._checks.ask_ahead(sending.bank)
-            return sending.send_due(self._may_send(sending.bank), sender=sender.number)
-        except BaseException:
-            # What was taken up and not concluded is nobody's now: whoever takes over looks at what was kept of it.
-            sender.renew()
-            raise
+        self._checks.ask_ahead(sending.bank)
+        return sending.send_due(self._may_send(sending.bank), sender=self.parts.sender.number)
+
+    def _at_each_bank(self, work: Callable[[PayoutSending], int]) -> list[int]:
+        """Does something at every bank, each for itself.
+
+        What was taken up where it failed, and not concluded, is nobody's then: whoever takes over looks at what was
+        kept of it.
+        """
+        done, failures = [], []
+        for sending in self.parts.sendings.values():
+            try:
+                done.append(work(sending))
+            except Exception as error:  # noqa: BLE001 - one bank that cannot be sent to must not keep the others back
+                self.parts.sender.renew()
+                failures.append(error)
+        if failures:
+            raise failures[0]
+        return done
 
     def take_over(self) -> None:
-        """Goes on with what senders that have died had taken up."""
+        """Goes on with what senders that have died had taken up. Raises: as `dispatch`."""
         with self.parts.transactions() as tx:
             left = payout_sending.take_over(tx, sender=self.parts.sender.number)
             programmes = read_programmes(tx, {payout.programme_id for payout, _ in left})
-        for name, sending in self.parts.sendings.items():
+
+        def send(sending: PayoutSending) -> int:
+            name = sending.bank.connection.name
             here = [item for item in left if programmes[item[0].programme_id].bank_connection == name]
-            try:
-                sending.send(here)
-            except BaseException:
-                self.parts.sender.renew()
-                raise
+            sending.send(here)
+            return len(here)
+
+        self._at_each_bank(send)
 
     def _may_send(self, bank: BankHost) -> MaySend:
         """Which payouts may be sent: the gate looks once more at what has waited long, and doubtful payees wait."""
@@ -252,12 +267,15 @@ class Jobs:
         )
 
     def _receiver(self, tx: Tx, connection: str, arrived: MoneyArrived) -> ProgrammeId:
-        """Whose money arrived on an IBAN; an IBAN that nobody knows belongs to the bank's only programme of ours."""
+        """Whose money arrived on an IBAN; an IBAN that nobody here knows belongs to the bank's only programme of ours.
+
+        A bank speaks of its own accounts: what it says of another bank's is as if nobody knew the IBAN.
+        """
         iban = arrived.creditor_iban
         owner = accounts_by_iban(tx, {iban}).get(iban)
-        if owner is not None:
-            return owner[0]
         here = programmes_at_bank(tx, connection)
+        if owner is not None and owner[0] in {programme.id for programme in here}:
+            return owner[0]
         named = [programme for programme in here if programme.safeguarding_iban in _ibans(arrived)] or here
         if len(named) != 1:
             raise NotYet(f"money arrived on {iban[:4]}…{iban[-4:]}, which no programme of {connection} knows")

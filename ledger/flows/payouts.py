@@ -28,6 +28,7 @@ from ledger.core.payout import (
 from ledger.flows.payout_steps import Places, Step, Word, come_back, event_of, places_of, take
 from ledger.store.accounts import lock_accounts, programme_accounts
 from ledger.store.events import record_events
+from ledger.store.notices import connections_of
 from ledger.store.payouts import (
     Payout,
     insert_payouts,
@@ -79,13 +80,23 @@ def find(tx: Tx, payout_id: PayoutId) -> Payout | None:
 
 
 def learn(tx: Tx, news: Sequence[News]) -> tuple[bool, ...]:
-    """Moves payouts on by what the bank says; says which news was ours. Old news changes nothing."""
+    """Moves payouts on by what the bank says; says which news was ours. Old news changes nothing.
+
+    A bank is believed about the payouts that went through it, and about no others.
+    """
     known = lock_payouts_by_reference(tx, {item.end_to_end_id for item in news})
+    sayers = connections_of(tx, {item.notice_id for item in news})
+    programmes = read_programmes(tx, {payout.programme_id for payout in known.values()})
+    are_ours = []
     for item in news:
         payout = known.get(item.end_to_end_id)
-        if payout is not None:
+        is_ours = payout is not None and (
+            programmes[payout.programme_id].bank_connection == sayers[item.notice_id]
+        )
+        if payout is not None and is_ours:
             known[item.end_to_end_id] = _learn_one(tx, payout, item)
-    return tuple(item.end_to_end_id in known for item in news)
+        are_ours.append(is_ours)
+    return tuple(are_ours)
 
 
 def _learn_one(tx: Tx, payout: Payout, news: News) -> Payout:
@@ -182,4 +193,5 @@ def _payout(tx: Tx, item: Cleared[PayoutOrder | SweepOrder], programme: Programm
         else PayoutState.SCHEDULED,
         send_at=ordered.send_at,
         due_at=ordered.send_at,
+        created_at=tx.now,
     )

@@ -1,5 +1,7 @@
 """Notices: everything a bank told us, kept raw before it is read, once each."""
 
+from collections.abc import Collection
+
 import sqlalchemy as sa
 
 from ledger.core.ids import NoticeId
@@ -28,6 +30,12 @@ def keep_notice(
     )
     assert found is not None, "a conflict means that it is there"
     return found["id"], False
+
+
+def connections_of(tx: Tx, notice_ids: Collection[NoticeId]) -> dict[NoticeId, str]:
+    """Which bank connection each of these notices came through."""
+    query = sa.select(notices.c.id, notices.c.bank_connection).where(notices.c.id.in_(sorted(notice_ids)))
+    return {row["id"]: row["bank_connection"] for row in tx.rows(query)}
 
 
 def lock_unprocessed(tx: Tx, notice_id: NoticeId) -> tuple[str, bytes] | None:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -10,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from api.jobs import Jobs, NotYet
+from ledger.store.notices import keep_notice, mark_processed
 from tests.api.promises import keep_promises, promises
 from tests.api.talk import refused
 from tests.api.world import LISTED, Shop, open_shop
@@ -246,3 +248,19 @@ def test_chase_takes_up_what_no_job_carries_past_what_cannot_be_taken_up(shop: S
     deposits = shop.api.read("/v1/deposits")["data"]
     assert len(deposits) == before + 1
     assert deposits[-1]["state"] == "credited"
+
+
+def test_a_bank_is_not_believed_about_money_on_another_banks_account(shop: Shop) -> None:
+    body = arrival(shop)
+    with shop.at.parts.transactions() as tx:
+        notice_id, _ = keep_notice(
+            tx, bank_connection="another bank", source="webhook", key="a lie", type_="lie", body=body
+        )
+    banks = {**shop.at.parts.banks, "another bank": shop.at.parts.banks["sandbox"]}
+
+    with shop.at.nothing_changes(), pytest.raises(NotYet, match="no programme of another bank"):
+        Jobs(replace(shop.at.parts, banks=banks)).process_notice(notice_id)
+
+    assert shop.balance(shop.ana) == 50_000
+    with shop.at.parts.transactions() as tx:
+        mark_processed(tx, notice_id)  # no later test is to meet it

@@ -588,6 +588,20 @@ def test_news_of_somebody_elses_payment_is_not_ours(open_tx: OpenTx, world: Worl
         assert posted(tx, world) == IN_FLIGHT
 
 
+@pytest.mark.parametrize("trigger", [PayoutTrigger.SETTLE, PayoutTrigger.REJECT, PayoutTrigger.RETURN])
+def test_a_bank_is_not_believed_about_another_banks_payout(
+    open_tx: OpenTx, world: World, ordered: Payout, submitted: Attempt, trigger: PayoutTrigger
+) -> None:
+    with open_tx(TUESDAY) as tx:
+        lie = replace(
+            news(tx, ordered, trigger), notice_id=notice(tx, "a lie", bank_connection="another bank")
+        )
+
+        assert payouts.learn(tx, [lie]) == (False,)
+        assert state_of(tx, ordered) is PayoutState.SUBMITTED
+        assert posted(tx, world) == IN_FLIGHT
+
+
 def test_news_of_one_call_is_taken_in_its_order(
     open_tx: OpenTx, world: World, ordered: Payout, submitted: Attempt
 ) -> None:

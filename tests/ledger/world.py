@@ -183,10 +183,10 @@ class Asker:
         )
 
 
-def notice(tx: Tx, key: str) -> NoticeId:
+def notice(tx: Tx, key: str, *, bank_connection: str = "sandbox") -> NoticeId:
     """A bank's word, under which money that has already moved is booked."""
     notice_id, _ = keep_notice(
-        tx, bank_connection="sandbox", source="webhook", key=key, type_="TransactionSettled", body=b"{}"
+        tx, bank_connection=bank_connection, source="webhook", key=key, type_="TransactionSettled", body=b"{}"
     )
     return notice_id
 
