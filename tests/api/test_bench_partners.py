@@ -13,6 +13,8 @@ from api.bench.partners_scale import QUICK
 from api.bench.partners_write import check_same, write
 from api.cli import main
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_quick_run_measures_every_workload_and_writes_its_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

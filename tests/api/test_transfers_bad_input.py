@@ -15,6 +15,8 @@ from tests.api.test_bad_input import ANY_JSON, MOMENTS, NO_AMOUNTS, NO_JSON, pla
 from tests.api.till import BATCH, TRANSFERS, Till, acct, till_of, xfr
 from tests.api.world import Shop, open_shop
 
+pytestmark = pytest.mark.slow
+
 KINDS = (
     "post",
     "hold",

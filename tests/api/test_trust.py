@@ -27,6 +27,8 @@ from tests.api.world import Shop
 from tests.enclave.process import SoftHsmToken
 from tests.partners.sandbox.bank_process import wait_for
 
+pytestmark = pytest.mark.slow
+
 HASHES = ["code_sha256", "libraries_sha256", "configuration_sha256", "policy_sha256", "identity_sha256"]
 
 

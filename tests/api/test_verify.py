@@ -20,6 +20,8 @@ from tests.conftest import Database, OpenTx
 from tests.ledger.sealed import ORIGIN, Keys, package, pem, rewrite, seal, small_book, write
 from tests.ledger.world import asker, done, open_account
 
+pytestmark = pytest.mark.slow
+
 NAME = "pay-eu"
 
 

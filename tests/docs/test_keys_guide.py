@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from enclave.drafts import DraftedResolutions
 from enclave.keys import Purpose
 from enclave.resolutions import register_of
@@ -13,6 +15,8 @@ from enclave.roster import read_roster
 from enclave.softhsm import find_module
 from enclave.store import DatabaseResolutions
 from tests.conftest import Database
+
+pytestmark = pytest.mark.slow
 
 GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "keys.md"
 GUIDE_S_MAX = 280

@@ -18,6 +18,8 @@ from enclave.keys import KeyAddress, Purpose, fingerprint, verifies
 from enclave.pin import Pin
 from enclave.softhsm import write_configuration
 
+pytestmark = pytest.mark.slow
+
 module, home, kills = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
 
 def secret(text):

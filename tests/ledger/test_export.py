@@ -48,6 +48,8 @@ from tests.ledger.sealed import (
 )
 from tests.ledger.world import asker, done, open_account
 
+pytestmark = pytest.mark.slow
+
 TABLES = ("accounts.csv", "transfers.csv", "entries.csv", "units.csv", "trial_balance.csv")
 JOURNAL = "pay-eu.journal"
 FLIPS = 300

@@ -23,6 +23,8 @@ from ledger.store.tx import Tx
 from tests.conftest import Database, OpenTx, make_programme
 from tests.ledger.sealed import order_in_log, rewrite, seal, small_book, unsigned
 
+pytestmark = pytest.mark.slow
+
 SIZES = (0, 700, LEAVES_AT_ONCE, 3_000, 5_000, 6_143, 8_192, 9_999, 10_000)
 
 

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.story
 
 PAYOUTS = 200
 EACH_MINOR = 10
-ROUNDS = 18
+ROUNDS = 12
 WAIT_S = 120.0
 OPEN = {"queued", "scheduled", "submitted", "accepted", "in_transit", "unknown"}
 ORDERS, INSTANT = "/v1/payments/", "Sepa.Instant.Outbound.Payment"

@@ -15,6 +15,8 @@ from tests.partners.certify import broken
 from toybank.adapter import Toybank
 from toybank.rehearsal import ToybankRehearsal
 
+pytestmark = pytest.mark.slow
+
 PAYOUTS = 12  # as many as it takes for every rail, end and crash to meet
 CLEARBANK, TOYBANK = ClearBankRehearsal(), ToybankRehearsal()
 

@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 from zoneinfo import ZoneInfo
 
 import httpx
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -31,11 +32,13 @@ from tests.partners.sandbox.customers import (
 )
 from tests.partners.sandbox.scenes import Page
 
+pytestmark = pytest.mark.slow
+
 AMSTERDAM = ZoneInfo("Europe/Amsterdam")
 READY = "Statements.ReadyForDownload"
 # The nights before the clocks go forward and back.
 STARTS = ("2031-03-28T07:00:00Z", "2031-10-24T07:00:00Z")
-EXAMPLES = 6
+EXAMPLES = 3
 STEPS = 25
 Cents = st.integers(1, 20_000)
 
