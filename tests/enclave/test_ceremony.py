@@ -9,6 +9,8 @@ from enclave.keys import KeyAddress, Purpose, algorithm_of, fingerprint
 from enclave.softhsm import write_configuration
 from tests.enclave.process import PIN, SO_PIN, TOKEN_LABEL, SoftHsmToken
 
+pytestmark = pytest.mark.slow
+
 PAIRS = [purpose for purpose in Purpose if not algorithm_of(purpose).is_secret]
 OBJECTS = len(Purpose) + len(PAIRS)
 OPEN = f"""
@@ -219,8 +221,6 @@ def test_a_public_key_file_of_another_key_is_left_alone_and_reported(bare_token:
 def test_an_interrupted_ceremony_is_finished_by_the_next(bare_token: SoftHsmToken) -> None:
     code = f"""
 import ctypes
-
-pytestmark = pytest.mark.slow
 library = ctypes.CDLL("{bare_token.module}")
 assert library.C_Initialize(None) == 0
 assert library.C_InitToken(ctypes.c_ulong(0), b"{SO_PIN}", {len(SO_PIN)}, b"{TOKEN_LABEL}".ljust(32)) == 0

@@ -4,7 +4,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.enclave.process import PIN, SO_PIN, TOKEN_LABEL, SoftHsmToken
+
+pytestmark = pytest.mark.slow
 
 KILLS = 30
 # Ceremonies in children of one process that has everything imported, and has never loaded the module: so the
@@ -17,8 +21,6 @@ from enclave.backends.pkcs11 import Pkcs11Keys
 from enclave.keys import KeyAddress, Purpose, fingerprint, verifies
 from enclave.pin import Pin
 from enclave.softhsm import write_configuration
-
-pytestmark = pytest.mark.slow
 
 module, home, kills = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
 

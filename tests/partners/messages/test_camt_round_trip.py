@@ -120,7 +120,7 @@ def statements(draw: st.DrawFn) -> Written:
     )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     written=st.lists(statements(), min_size=1, max_size=3),
     name=st.sampled_from(sorted(BODIES)),
@@ -157,7 +157,7 @@ SPOILS = [
 ]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(data=st.data(), count=st.integers(1, 8))
 def test_rows_in_are_rows_kept_and_rows_rejected(data: st.DataObject, count: int) -> None:
     made = [data.draw(entries(number)) for number in range(1, count + 1)]
