@@ -3,8 +3,9 @@
     closed  --failures_max silences in a row-->  open  --open_for-->  trying  --an answer-->  closed
                                                    ^------a silence, twice as long------'
 
-An answer of any kind is an answer, a refusal too. Nothing here says what became of a payment: only whether the next one
-is worth sending. One object serves all threads of a process, and each process finds out for itself.
+An answer of any kind is an answer, a refusal too. A try of which nobody hears any more (its sender broke off) is given
+up after as long as the bank was left alone before it. Nothing here says what became of a payment: only whether the next
+one is worth sending. One object serves all threads of a process, and each process finds out for itself.
 """
 
 import threading
@@ -35,8 +36,9 @@ class Breaker:
         with self._lock:
             if self._opens_again_at is None:
                 return wanted
-            if self._trying or self.monotonic() < self._opens_again_at:
+            if self.monotonic() < self._opens_again_at:
                 return 0
+            self._leave_alone_for(self._open_for_s)
             self._trying = True
             return min(wanted, 1)
 
@@ -52,21 +54,21 @@ class Breaker:
             self._failures += 1
             if self._trying:
                 self._open_for_s = min(2 * self._open_for_s, OPEN_FOR_MAX.total_seconds())
-                self._open()
+                self._leave_alone_for(self._open_for_s)
             elif self._failures >= self.failures_max:
-                self._open()
+                self._leave_alone_for(self._open_for_s)
 
     def wait(self, time: timedelta) -> None:
         """The bank has asked to be left alone for a time."""
         with self._lock:
-            self._opens_again_at = self.monotonic() + min(time, OPEN_FOR_MAX).total_seconds()
-            self._trying = False
+            self._leave_alone_for(min(time, OPEN_FOR_MAX).total_seconds())
 
     def gave_up_trying(self) -> None:
         """The payment that was to be tried was not sent after all: another one tries."""
         with self._lock:
-            self._trying = False
+            if self._trying:
+                self._leave_alone_for(0)
 
-    def _open(self) -> None:
-        self._opens_again_at = self.monotonic() + self._open_for_s
+    def _leave_alone_for(self, seconds: float) -> None:
+        self._opens_again_at = self.monotonic() + seconds
         self._trying = False

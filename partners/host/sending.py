@@ -107,12 +107,12 @@ class PayoutSending:
         with self.bank.transactions() as tx:
             flow.conclude(tx, refused)
             ours = flow.keep_signed(tx, [_kept(item) for item in ready])
-        if refused and not ready:
+        to_send = [item for item in ready if item.attempt.id in ours]
+        if not to_send:
             self.breaker.gave_up_trying()
-        self._send_and_hear([item for item in ready if item.attempt.id in ours])
+        self._send_and_hear(to_send)
         unsigned = [item for item in signed if isinstance(item, EnclaveUnavailable)]
         if unsigned:
-            self.breaker.gave_up_trying()
             raise unsigned[0]
 
     def _sign(self, opened: Opened) -> "_Ready | Conclusion | EnclaveUnavailable":

@@ -122,6 +122,27 @@ def test_a_payment_that_was_to_try_and_was_not_sent_lets_another_one_try(
     assert breaker.room(64) == 1
 
 
+def test_a_try_of_which_nobody_hears_any_more_is_not_waited_for_for_ever(
+    breaker: Breaker, clock: Clock
+) -> None:
+    silences(breaker, FAILURES_MAX)
+    clock.now_s += OPEN_S
+    assert breaker.room(64) == 1
+
+    clock.now_s += OPEN_S - 0.001
+    assert breaker.room(64) == 0
+    clock.now_s += 0.001
+    assert breaker.room(64) == 1
+
+
+def test_only_a_try_is_given_up(breaker: Breaker) -> None:
+    silences(breaker, FAILURES_MAX)
+
+    breaker.gave_up_trying()
+
+    assert breaker.room(64) == 0
+
+
 @given(
     st.lists(st.sampled_from(["answered", "was_silent", "gave_up_trying", "room", "a minute"]), max_size=60)
 )
