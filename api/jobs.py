@@ -45,7 +45,6 @@ from partners.contract import (
     Informational,
     MoneyArrived,
     NoticeMeaning,
-    PaymentState,
     PayoutAdvanced,
     PayoutReturned,
     RequestAdvanced,
@@ -54,6 +53,7 @@ from partners.contract import (
 )
 from partners.host.bank import BankHost
 from partners.host.sending import MaySend, PayoutSending
+from partners.host.triggers import TRIGGERS
 
 OVERDUE_MAX = 200
 TURNS_MAX = 200  # at once; the next time takes up the others
@@ -63,11 +63,6 @@ SEALINGS_MAX = 1000  # one after another, while there is more to seal than one c
 STATEMENT_HOUR = 3  # when the bank has closed the day before, in its own zone
 HTTP_REFUSED = range(400, 500)
 _log = logging.getLogger("tallystick.jobs")
-_TRIGGERS = {
-    PaymentState.PENDING: PayoutTrigger.PROGRESS,
-    PaymentState.SETTLED: PayoutTrigger.SETTLE,
-    PaymentState.FAILED: PayoutTrigger.REJECT,
-}
 
 
 class NotYet(Exception):
@@ -211,21 +206,20 @@ class Jobs:
             case MoneyArrived() as arrived:
                 credit_arrivals(tx, self.parts.gate, [self._arrival(tx, connection, notice_id, arrived)])
             case PayoutAdvanced() as news:
-                reason = f"{news.reason.code}: {news.reason.text}" if news.reason else ""
+                reason = str(news.reason) if news.reason else ""
                 word = payouts.News(
-                    news.end_to_end_id, _TRIGGERS[news.state], notice_id, news.transaction_id, reason
+                    news.end_to_end_id, TRIGGERS[news.state], notice_id, news.transaction_id, reason
                 )
                 payouts.learn(tx, [word])
             case RequestAdvanced() as news:
                 self._advance_request(tx, notice_id, news)
             case PayoutReturned() as news:
-                reason = f"{news.reason.code}: {news.reason.text}"
                 word = payouts.News(
                     news.end_to_end_id,
                     PayoutTrigger.RETURN,
                     notice_id,
                     news.transaction_id,
-                    reason,
+                    str(news.reason),
                     news.amount_minor,
                 )
                 payouts.learn(tx, [word])
@@ -242,8 +236,8 @@ class Jobs:
         if ordered is None:
             _log.warning("notice.foreign_request notice_id=%s", notice_id)
             return
-        reason = f"{news.reason.code}: {news.reason.text}" if news.reason else ""
-        word = payouts.News(ordered.end_to_end_id, _TRIGGERS[news.state], notice_id, None, reason)
+        reason = str(news.reason) if news.reason else ""
+        word = payouts.News(ordered.end_to_end_id, TRIGGERS[news.state], notice_id, None, reason)
         payouts.learn(tx, [word])
 
     def _is_own_money(self, tx: Tx, connection: str, arrived: MoneyArrived) -> bool:

@@ -46,14 +46,10 @@ from partners.contract import (
 )
 from partners.host.enquiries import enquiry_window
 from partners.host.transport import BankTransport
+from partners.host.triggers import TRIGGERS
 
 ENQUIRY_PAGES_MAX: Final = 20
 ACCOUNT_ID: Final = "c0ffee00-0000-4000-8000-00000000acc0"
-TRIGGERS: Final = {
-    PaymentState.PENDING: PayoutTrigger.PROGRESS,
-    PaymentState.SETTLED: PayoutTrigger.SETTLE,
-    PaymentState.FAILED: PayoutTrigger.REJECT,
-}
 _OUT, _BACK = 1, -1
 _MOVES: Final = {PayoutTrigger.SETTLE: _OUT, PayoutTrigger.RETURN: _BACK}
 

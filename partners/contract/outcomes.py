@@ -27,6 +27,9 @@ class Reason:
     fault: Fault
     elsewhere: Elsewhere = Elsewhere.NO
 
+    def __str__(self) -> str:
+        return f"{self.code}: {self.text}"
+
 
 @dataclass(frozen=True, slots=True)
 class Accepted:

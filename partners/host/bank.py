@@ -48,16 +48,11 @@ from partners.contract import (
 )
 from partners.host.enquiries import enquiry_window
 from partners.host.transport import Wire
+from partners.host.triggers import TRIGGERS
 
 HTTP_OK = 200
 ENQUIRY_PAGES_MAX = 20
 REPEAT_FROM = 2  # enquiries that found nothing, before an order is said once more
-
-_TRIGGERS = {
-    PaymentState.PENDING: PayoutTrigger.PROGRESS,
-    PaymentState.SETTLED: PayoutTrigger.SETTLE,
-    PaymentState.FAILED: PayoutTrigger.REJECT,
-}
 
 
 class NotOffered(Exception):
@@ -143,9 +138,7 @@ class BankHost:
         ):
             return
         with self.transactions() as tx:
-            notice_id = self._keep(
-                tx, source="answer", key=f"repeated:{attempt.id}", type_="answer", body=answer.body
-            )
+            notice_id = self.keep(tx, source="answer", key=f"repeated:{attempt.id}", body=answer.body)
             told = "taken when it was said again"
             flow.learn(tx, [flow.News(payout.end_to_end_id, PayoutTrigger.ACCEPT, notice_id, None, told)])
 
@@ -190,10 +183,10 @@ class BankHost:
             if not same or (status.creditor_iban or payout.creditor_iban) != payout.creditor_iban:
                 continue
             key = f"status:{payout.id}:{status.transaction_id}:{status.state.value}"
-            notice_id = self._keep(tx, source="status", key=key, type_="status", body=body)
-            reason = f"{status.reason.code}: {status.reason.text}" if status.reason else "found by enquiry"
+            notice_id = self.keep(tx, source="status", key=key, body=body)
+            reason = str(status.reason) if status.reason else "found by enquiry"
             news = flow.News(
-                payout.end_to_end_id, _TRIGGERS[status.state], notice_id, status.transaction_id, reason
+                payout.end_to_end_id, TRIGGERS[status.state], notice_id, status.transaction_id, reason
             )
             flow.learn(tx, [news])
             return status.state is not PaymentState.PENDING
@@ -229,9 +222,10 @@ class BankHost:
         """What a kept notice says. Raises: Unreadable."""
         return self.adapter.parse_notice(body)
 
-    def _keep(self, tx: Tx, *, source: str, key: str, type_: str, body: bytes) -> NoticeId:
+    def keep(self, tx: Tx, *, source: str, key: str, body: bytes) -> NoticeId:
+        """Keeps the bank's word that we asked for: an answer or a status."""
         kept, _ = keep_notice(
-            tx, bank_connection=self.connection.name, source=source, key=key, type_=type_, body=body
+            tx, bank_connection=self.connection.name, source=source, key=key, type_=source, body=body
         )
         return kept
 
