@@ -31,9 +31,11 @@ class PayeeChecks:
             return
         with self.transactions() as tx:
             queued = read_queued(tx, bank.connection.name, limit=TOGETHER_MAX)
+            if not queued:
+                return
             known = flow.checks_of(tx, queued)
             unasked = {
-                (payout.creditor_iban, payout.creditor_name): payout
+                flow.payee_of(payout): payout
                 for payout in queued
                 if payout.party_id is not None and payout.id not in known
             }

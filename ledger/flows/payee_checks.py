@@ -11,9 +11,11 @@ from datetime import timedelta
 
 from ledger.core.ids import PayeeCheckId, PayoutId
 from ledger.core.payee import PayeeAnswer, PayeeCheck, PayeeChoice, PayeeMatch, doubts
-from ledger.flows import payout_desk
+from ledger.core.payout import PayoutTrigger
+from ledger.flows.payout_steps import Step, Word, take
 from ledger.store.events import Event, first_event_at, record_events
 from ledger.store.payee_checks import (
+    Payee,
     insert_payee_check,
     insert_payee_choice,
     newest_payee_checks,
@@ -27,13 +29,14 @@ UNANSWERED = "payout.payee_unanswered"
 
 def checks_of(tx: Tx, payouts: Sequence[Payout]) -> dict[PayoutId, PayeeCheck]:
     """What was last said of payouts' payees, where anything was."""
-    payees = {(item.programme_id, item.creditor_iban, item.creditor_name) for item in payouts}
-    found = newest_payee_checks(tx, payees)
-    return {
-        item.id: found[payee]
-        for item in payouts
-        if (payee := (item.programme_id, item.creditor_iban, item.creditor_name)) in found
-    }
+    payees = {item.id: payee_of(item) for item in payouts}
+    found = newest_payee_checks(tx, set(payees.values()))
+    return {payout_id: found[payee] for payout_id, payee in payees.items() if payee in found}
+
+
+def payee_of(payout: Payout) -> Payee:
+    """Whom a payout is paid to."""
+    return payout.programme_id, payout.creditor_iban, payout.creditor_name
 
 
 def keep_answer(tx: Tx, payout: Payout, answer: PayeeAnswer, *, bank_connection: str) -> PayeeCheck:
@@ -65,8 +68,7 @@ def hold_doubtful(
     in_doubt = [item for item in queued if item.id in checks and checks[item.id].match in holding]
     chosen = payee_choices_on(tx, {checks[item.id].id for item in in_doubt}) if in_doubt else {}
     doubtful = [item for item in in_doubt if checks[item.id].id not in chosen]
-    for payout in doubtful:
-        payout_desk.hold(tx, payout, reason=doubts(checks[payout.id]))
+    take(tx, [Step(item, PayoutTrigger.HOLD, Word(reason=doubts(checks[item.id]))) for item in doubtful])
     return frozenset(payout.id for payout in doubtful)
 
 

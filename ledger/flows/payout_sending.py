@@ -120,6 +120,8 @@ def keep_signed(tx: Tx, signed: Sequence[Signed]) -> frozenset[AttemptId]:
 
 def conclude(tx: Tx, conclusions: Sequence[Conclusion]) -> None:
     """Records what became of attempts, each once; moves a payout on unless a notice has already moved it further."""
+    if not conclusions:
+        return
     ids = [item.attempt.payout_id for item in conclusions]
     locked = lock_payouts(tx, ids)
     latest = {payout_id: attempts[-1] for payout_id, attempts in attempts_of(tx, ids).items()}
@@ -180,7 +182,10 @@ def take_over(tx: Tx, *, sender: int) -> list[tuple[Payout, Attempt]]:
 
     Of an attempt with a signed request the bank may have everything: its payout is unknown from here on.
     """
-    left = open_attempts_of(tx, gone_senders(tx, but=sender))
+    gone = gone_senders(tx, but=sender)
+    if not gone:
+        return []
+    left = open_attempts_of(tx, gone)
     locked = lock_payouts(tx, [attempt.payout_id for attempt in left])
     sent = [attempt for attempt in left if attempt.request_body is not None]
     cause = "we stopped between sending the order and keeping its answer"
@@ -194,11 +199,15 @@ def take_over(tx: Tx, *, sender: int) -> list[tuple[Payout, Attempt]]:
     ]
 
 
-def schedule(tx: Tx, due: Collection[tuple[Payout, datetime]], *, reason: str) -> None:
-    """Puts queued payouts off until a time: their rail is closed."""
+def put_off(tx: Tx, closed: Collection[tuple[Payout, datetime]]) -> None:
+    """Puts queued payouts whose rail is closed off until the time at which it opens."""
     steps = [
-        Step(replace(payout, due_at=due_at), PayoutTrigger.SCHEDULE, Word(reason=reason))
-        for payout, due_at in due
+        Step(
+            replace(payout, due_at=opens_at),
+            PayoutTrigger.SCHEDULE,
+            Word(reason=f"{payout.rail} takes no orders at this hour"),
+        )
+        for payout, opens_at in closed
     ]
     take(tx, steps)
 

@@ -12,8 +12,8 @@ and what comes back is kept as it comes.
 import time
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import TypeAlias
 
 from enclave.client import EnclaveClient, EnclaveRefused, EnclaveUnavailable
@@ -22,10 +22,19 @@ from ledger.core.errors import InvalidValue
 from ledger.core.payout import REFUSED_BY_ENCLAVE, PayoutTrigger
 from ledger.flows import payout_sending as flow
 from ledger.flows.payout_sending import Conclusion
-from ledger.store.notices import keep_notice
 from ledger.store.payouts import Attempt, Payout, Signed, lock_queued
 from ledger.store.tx import Tx
-from partners.contract import Accepted, Answer, NotSent, Outcome, Rail, Rejected, Request, Unknown
+from partners.contract import (
+    Accepted,
+    Answer,
+    Instruction,
+    NotSent,
+    Outcome,
+    Rail,
+    Rejected,
+    Request,
+    Unknown,
+)
 from partners.host.bank import BankHost, instruction_of, kept_signature, signature_fields
 from partners.host.breaker import Breaker
 from partners.host.calendar import is_open, next_opening
@@ -43,7 +52,7 @@ Opened: TypeAlias = tuple[Payout, Attempt]
 class _Ready:
     """An order that was signed and is to be sent."""
 
-    payout: Payout
+    instruction: Instruction
     attempt: Attempt
     request: Request
     signed: Signature | SignedHeaders
@@ -75,7 +84,8 @@ class PayoutSending:
             return 0
         with self.bank.transactions() as tx:
             queued = lock_queued(tx, self.bank.connection.name, limit=room)
-            opened = flow.submit(tx, may_send(tx, self._by_the_clock(tx, queued)), sender=sender)
+            sendable = may_send(tx, self._by_the_clock(tx, queued)) if queued else ()
+            opened = flow.submit(tx, sendable, sender=sender) if sendable else []
         if not opened:
             self.breaker.gave_up_trying()
         self.send(opened)
@@ -84,15 +94,10 @@ class PayoutSending:
     def _by_the_clock(self, tx: Tx, queued: Sequence[Payout]) -> list[Payout]:
         """Those whose rail is open; the others are put off until it is."""
         hours = {facts.rail: facts.hours for facts in self.bank.adapter.manifest().rails}
-        closed: dict[str, list[tuple[Payout, datetime]]] = {}
-        for payout in queued:
-            of_rail = hours[Rail(payout.rail)]
-            if not is_open(of_rail, tx.now):
-                closed.setdefault(payout.rail, []).append((payout, next_opening(of_rail, tx.now)))
-        for rail, due in closed.items():
-            flow.schedule(tx, due, reason=f"{rail} takes no orders at this hour")
-        put_off = {payout.id for due in closed.values() for payout, _ in due}
-        return [payout for payout in queued if payout.id not in put_off]
+        takes_orders = {rail: is_open(of_rail, tx.now) for rail, of_rail in hours.items()}
+        closed = [payout for payout in queued if not takes_orders[Rail(payout.rail)]]
+        flow.put_off(tx, [(payout, next_opening(hours[Rail(payout.rail)], tx.now)) for payout in closed])
+        return [payout for payout in queued if takes_orders[Rail(payout.rail)]]
 
     def send(self, opened: Sequence[Opened]) -> None:
         """Has opened attempts signed, keeps what was signed, sends it, and keeps what became of it.
@@ -117,8 +122,9 @@ class PayoutSending:
 
     def _sign(self, opened: Opened) -> "_Ready | Conclusion | EnclaveUnavailable":
         payout, attempt = opened
+        instruction = instruction_of(payout)
         try:
-            request = self.bank.adapter.prepare(instruction_of(payout))
+            request = self.bank.adapter.prepare(instruction)
             signed = self.enclaves().payout(
                 payout_id=payout.id,
                 attempt_id=attempt.id,
@@ -134,7 +140,7 @@ class PayoutSending:
             return Conclusion(attempt, PayoutTrigger.NOT_SENT, f"{REFUSED_BY_ENCLAVE}{refused.code}")
         except EnclaveUnavailable as silent:
             return silent
-        return _Ready(payout, attempt, request, signed)
+        return _Ready(instruction, attempt, request, signed)
 
     def _send_and_hear(self, ready: Collection[_Ready]) -> None:
         """Sends each, and keeps what comes back as it comes: a slow answer keeps no other from being kept."""
@@ -156,17 +162,8 @@ class PayoutSending:
         """Keeps the bank's own word where it moves money."""
         if word is None:
             return conclusion
-        notice_id, _ = keep_notice(
-            tx,
-            bank_connection=self.bank.connection.name,
-            source="answer",
-            key=f"answer:{conclusion.attempt.id}",
-            type_="answer",
-            body=word,
-        )
-        return Conclusion(
-            conclusion.attempt, conclusion.trigger, conclusion.cause, conclusion.references, notice_id
-        )
+        notice_id = self.bank.keep(tx, source="answer", key=f"answer:{conclusion.attempt.id}", body=word)
+        return replace(conclusion, notice_id=notice_id)
 
     def _send_one(self, item: _Ready) -> tuple[Conclusion, bytes | None]:
         self.pace.take()
@@ -180,7 +177,7 @@ class PayoutSending:
             self.breaker.was_silent()
             return _concluded(item.attempt, answer), None
         self.breaker.answered()
-        outcome = self.bank.adapter.interpret(instruction_of(item.payout), answer)
+        outcome = self.bank.adapter.interpret(item.instruction, answer)
         if isinstance(outcome, NotSent) and outcome.retry_after_s is not None:
             self.breaker.wait(timedelta(seconds=outcome.retry_after_s))
         return _concluded(item.attempt, outcome), answer.body if isinstance(outcome, Rejected) else None
@@ -191,7 +188,7 @@ def _concluded(attempt: Attempt, outcome: Outcome) -> Conclusion:
         case Accepted(references):
             return Conclusion(attempt, PayoutTrigger.ACCEPT, references=dict(references))
         case Rejected(reason):
-            return Conclusion(attempt, PayoutTrigger.REJECT, f"{reason.code}: {reason.text}")
+            return Conclusion(attempt, PayoutTrigger.REJECT, str(reason))
         case NotSent(cause, retry_after_s):
             retry_after = None if retry_after_s is None else timedelta(seconds=retry_after_s)
             return Conclusion(attempt, PayoutTrigger.NOT_SENT, cause, retry_after=retry_after)

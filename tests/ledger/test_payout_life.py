@@ -144,7 +144,7 @@ def test_a_payout_for_a_time_that_has_passed_is_queued_at_once(open_tx: OpenTx, 
 def test_a_payout_whose_rail_is_closed_waits_for_its_opening(open_tx: OpenTx, world: World) -> None:
     with open_tx() as tx:
         payout = order_payout(tx, world)
-        payout_sending.schedule(tx, [(payout, TUESDAY)], reason="SCT takes no orders at this hour")
+        payout_sending.put_off(tx, [(payout, TUESDAY)])
 
         found = now_of(tx, payout)
         assert (found.state, found.due_at, found.send_at) == (PayoutState.SCHEDULED, TUESDAY, None)
@@ -413,7 +413,7 @@ _ENDS = {
 
 def _put_off(tx: Tx, payout: Payout) -> None:
     if payout.state is PayoutState.QUEUED:
-        payout_sending.schedule(tx, [(payout, WEDNESDAY)], reason="closed")
+        payout_sending.put_off(tx, [(payout, WEDNESDAY)])
 
 
 _STEPS: dict[str, Callable[[Tx, Payout], object]] = {
