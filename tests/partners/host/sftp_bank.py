@@ -49,7 +49,11 @@ class SftpBank:
             try:
                 transport.start_server(server=_Door(self))
                 self.transports.append(transport)
-            except (paramiko.SSHException, EOFError):
+            except (
+                paramiko.SSHException,
+                EOFError,
+                OSError,
+            ):  # a client hangs up on a server that is not the bank
                 transport.close()
 
 
