@@ -12,7 +12,7 @@ help:
 	@echo 'make serve   database, enclave, worker, API and sandbox bank, until Ctrl-C'
 	@echo 'make bench   measure how fast the book posts, against pgbench on the same server (12 minutes)'
 	@echo 'make bench-enclave  measure how fast the enclave signs, against its token alone (4 minutes)'
-	@echo 'make bench-partners  measure how fast bank messages are written and read, against bare lxml (a minute)'
+	@echo 'make bench-partners  measure how fast bank messages are read and written, and payouts sent (2 minutes)'
 	@echo 'make check   format, lint, types, imports'
 	@echo 'make format  let ruff mend what it can'
 	@echo 'make lock    pin the dependencies anew (needs uv)'

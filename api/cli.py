@@ -386,7 +386,7 @@ def bench_enclave(
 def bench_partners(
     quick: Annotated[bool, typer.Option(help="see that it works; the figures mean nothing")] = False,
 ) -> None:
-    """Measures how fast messages to and from banks are written and read, against bare lxml."""
+    """Measures how fast bank messages are read and written, against bare lxml, and how fast payouts are sent."""
     rows = run_partners_bench(output=HOME / "bench", quick=quick)
     if not quick:
         judge(rows)

@@ -5,11 +5,12 @@ inside a transaction.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from api.handlers.deposits import credit_arrivals
 from api.handlers.exports import BANK_ZONE, day_ends_at, wish_for_statement
@@ -55,7 +56,7 @@ from partners.host.bank import BankHost
 from partners.host.sending import MaySend, PayoutSending
 from partners.host.triggers import TRIGGERS
 
-OVERDUE_MAX = 200
+CHASED_MAX = 200
 TURNS_MAX = 200  # at once; the next time takes up the others
 RESCREEN_PAGE = 200
 ASKINGS_MAX = 1000  # for one head, while the enclave reads its leaves
@@ -63,6 +64,9 @@ SEALINGS_MAX = 1000  # one after another, while there is more to seal than one c
 STATEMENT_HOUR = 3  # when the bank has closed the day before, in its own zone
 HTTP_REFUSED = range(400, 500)
 _log = logging.getLogger("tallystick.jobs")
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 class NotYet(Exception):
@@ -94,16 +98,13 @@ class Jobs:
         What was taken up where it failed, and not concluded, is nobody's then: whoever takes over looks at what was
         kept of it.
         """
-        done, failures = [], []
-        for sending in self.parts.sendings.values():
-            try:
-                done.append(work(sending))
-            except Exception as error:  # noqa: BLE001 - one bank that cannot be sent to must not keep the others back
-                self.parts.sender.renew()
-                failures.append(error)
-        if failures:
-            raise failures[0]
-        return done
+
+        def failed(sending: PayoutSending, error: Exception) -> None:
+            self.parts.sender.renew()
+            name = sending.bank.connection.name
+            _log.warning("sending.failed connection=%s error=%s", name, type(error).__name__)
+
+        return _each_for_itself(self.parts.sendings.values(), work, failed=failed)
 
     def take_over(self) -> None:
         """Goes on with what senders that have died had taken up. Raises: as `dispatch`."""
@@ -141,8 +142,8 @@ class Jobs:
     def chase(self) -> None:
         """Takes up what no job carries any more: payouts whose end nobody knows, and notices not yet heeded."""
         with self.parts.transactions() as tx:
-            unsure = payouts_in(tx, UNSETTLED, limit=OVERDUE_MAX)
-            unheeded = unheeded_notices(tx, limit=OVERDUE_MAX)
+            unsure = payouts_in(tx, UNSETTLED, limit=CHASED_MAX)
+            unheeded = unheeded_notices(tx, limit=CHASED_MAX)
         left_undone = [partial(self._enquire_once, payout.id) for payout in unsure]
         left_undone += [partial(self.process_notice, notice_id) for notice_id in unheeded]
         for take_up in left_undone:
@@ -377,15 +378,11 @@ class Jobs:
         """
         with self.parts.transactions() as tx:
             programmes = all_programmes(tx)
-        failures = []
-        for programme in programmes:
-            try:
-                self.seal(programme)
-            except Exception as error:  # noqa: BLE001 - one log that cannot be sealed must not keep the others back
-                _log.warning("seal.failed programme_id=%s error=%s", programme.id, type(error).__name__)
-                failures.append(error)
-        if failures:
-            raise failures[0]
+
+        def failed(programme: Programme, error: Exception) -> None:
+            _log.warning("seal.failed programme_id=%s error=%s", programme.id, type(error).__name__)
+
+        _each_for_itself(programmes, self.seal, failed=failed)
 
     def seal(self, programme: Programme) -> tuple[TreeHead, str]:
         """Appends a programme's new facts to its log and has the head signed, between two transactions.
@@ -466,6 +463,25 @@ def _ibans(arrived: MoneyArrived) -> set[str]:
 def origin(programme_name: str) -> str:
     """The name under which a programme's log is sealed."""
     return f"tallystick.dev/{programme_name}"
+
+
+def _each_for_itself(
+    items: Iterable[T], work: Callable[[T], R], *, failed: Callable[[T, Exception], None]
+) -> list[R]:
+    """Does something with each item; one that fails keeps no other back.
+
+    Raises: the first failure, when all are done.
+    """
+    done, failures = [], []
+    for item in items:
+        try:
+            done.append(work(item))
+        except Exception as error:  # noqa: BLE001 - it is raised again below
+            failed(item, error)
+            failures.append(error)
+    if failures:
+        raise failures[0]
+    return done
 
 
 def covers(programme: Programme, statements: Sequence[Statement]) -> bool:

@@ -9,7 +9,7 @@ from ledger.store.senders import SENDER_BITS, hold_sender_lock
 
 
 class Sender:
-    """One process that sends. It connects when its number is first asked for."""
+    """One that sends: a lane of a worker. It connects when its number is first asked for."""
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine

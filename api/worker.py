@@ -149,7 +149,6 @@ async def _keep_sending(parts: Parts, stop: asyncio.Event) -> None:
     sender = Sender(parts.engine)
     jobs = Jobs(replace(parts, sender=sender))
     while not stop.is_set():
-        pause_s = 0.0
         try:
             pause_s = 0.0 if await asyncio.to_thread(jobs.dispatch) else LOOK_EVERY_S
         except Exception as error:  # noqa: BLE001 - the worker's edge: what was taken up is taken over
